@@ -1,15 +1,15 @@
 """Which errors does Carrel raise on purpose, and what may people read of them?
 
-    CarrelError                     500
-    ├── InvalidRequest              422  does not fit its schema; says which field
-    ├── NotAuthenticated            401
-    ├── Denied                      403  known person, not allowed; says which condition failed
-    ├── NotFound                    404  absent, or not yours to know about
-    ├── Conflict                    409  stale etag, duplicate, busy
-    │   └── IllegalTransition       409  the state machine has no such move
-    └── OutsideFailure              502  something outside failed for good
-        ├── Unavailable             503  a retry may succeed
-        └── IsolationNotEnforced    500  a promise cannot be kept: stop, tell a person
+CarrelError                     500
+├── InvalidRequest              422  does not fit its schema; says which field
+├── NotAuthenticated            401
+├── Denied                      403  known person, not allowed; says which condition failed
+├── NotFound                    404  absent, or not yours to know about
+├── Conflict                    409  stale etag, duplicate, busy
+│   └── IllegalTransition       409  the state machine has no such move
+└── OutsideFailure              502  something outside failed for good
+    ├── Unavailable             503  a retry may succeed
+    └── IsolationNotEnforced    500  a promise cannot be kept: stop, tell a person
 """
 
 from typing import ClassVar
@@ -21,9 +21,7 @@ class CarrelError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
 
-    def __init__(
-        self, message: str, *, log_detail: str = "", field: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, log_detail: str = "", field: str | None = None) -> None:
         super().__init__(message)
         self.log_detail = log_detail
         """Goes to the log only, never to a person."""

@@ -1,0 +1,210 @@
+"""How does slow work survive `kill -9`? A durable queue with leases, heartbeats and fencing.
+
+An item is put in the same transaction as the change that needs it. A worker claims it for a
+lease, renews the lease while it works, and writes results only through `fenced`, which fails
+once somebody else has claimed the item. One item at a time runs per `key`.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    Index,
+    Integer,
+    String,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
+
+from carrel.core.clock import Clock
+from carrel.core.database import Database, Json, Moment, metadata
+from carrel.core.errors import Conflict
+from carrel.core.ids import new_id
+
+work_items = Table(
+    "work_items",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("payload", Json, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("run_after", Moment, nullable=False),
+    Column("position", Float, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("fence", Integer, nullable=False, default=0),
+    Column("owner", String),
+    Column("leased_until", Moment),
+    Index("ix_work_items_due", "run_after", "position"),
+    Index("ix_work_items_key_lease", "key", "leased_until"),
+)
+
+
+class LeaseLost(Conflict):
+    """Somebody else has claimed the item; whatever this worker still holds is worthless."""
+
+    code = "lease_lost"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkItem:
+    """A claimed piece of work."""
+
+    id: str
+    kind: str
+    key: str
+    payload: Mapping[str, Any]
+    attempts: int
+    """How often it was claimed, this time included."""
+    fence: int
+    """Grows with every claim; what is written under an older fence is refused."""
+    owner: str
+
+
+class Queue:
+    """Durable work, shared by every worker of the TRE."""
+
+    def __init__(self, database: Database, clock: Clock, *, lease_seconds: float = 20.0) -> None:
+        self._database = database
+        self._clock = clock
+        self._lease = timedelta(seconds=lease_seconds)
+
+    def put(
+        self,
+        connection: Connection,
+        kind: str,
+        key: str,
+        payload: Mapping[str, Any],
+        *,
+        delay_seconds: float = 0,
+    ) -> str:
+        """Add an item inside the caller's transaction; returns its id."""
+        now = self._clock.now()
+        item_id = new_id()
+        connection.execute(
+            work_items.insert(),
+            {
+                "id": item_id,
+                "kind": kind,
+                "key": key,
+                "payload": dict(payload),
+                "created_at": now,
+                "run_after": now + timedelta(seconds=delay_seconds),
+                "position": now.timestamp(),
+                "attempts": 0,
+                "fence": 0,
+            },
+        )
+        return item_id
+
+    def claim(self, owner: str, kinds: frozenset[str] | None = None) -> WorkItem | None:
+        """Take the oldest due item whose key is free, for one lease; None if there is none."""
+        now = self._clock.now()
+        with self._database.write() as connection:
+            chosen = connection.execute(_due(now, kinds, connection)).scalar()
+            if chosen is None:
+                return None
+            row = connection.execute(
+                update(work_items)
+                .where(work_items.c.id == chosen)
+                .values(
+                    owner=owner,
+                    leased_until=now + self._lease,
+                    attempts=work_items.c.attempts + 1,
+                    fence=work_items.c.fence + 1,
+                )
+                .returning(work_items)
+            ).one()
+        return WorkItem(
+            id=row.id,
+            kind=row.kind,
+            key=row.key,
+            payload=row.payload,
+            attempts=row.attempts,
+            fence=row.fence,
+            owner=owner,
+        )
+
+    def renew(self, item: WorkItem) -> None:
+        """Extend the lease. Raises `LeaseLost`."""
+        with self.fenced(item) as connection:
+            connection.execute(
+                update(work_items)
+                .where(work_items.c.id == item.id)
+                .values(leased_until=self._clock.now() + self._lease)
+            )
+
+    @contextmanager
+    def fenced(self, item: WorkItem) -> Iterator[Connection]:
+        """Open a write transaction that counts only while `item` is still ours.
+
+        Raises `LeaseLost` before anything is written if it is not.
+        """
+        with self._database.write() as connection:
+            self._check(connection, item)
+            yield connection
+
+    def complete(self, connection: Connection, item: WorkItem) -> None:
+        """Remove the item, inside a transaction opened by `fenced`."""
+        connection.execute(delete(work_items).where(work_items.c.id == item.id))
+
+    def postpone(self, connection: Connection, item: WorkItem, *, delay_seconds: float) -> None:
+        """Give the item back, to be claimed again after a while."""
+        connection.execute(
+            update(work_items)
+            .where(work_items.c.id == item.id)
+            .values(
+                owner=None,
+                leased_until=None,
+                run_after=self._clock.now() + timedelta(seconds=delay_seconds),
+            )
+        )
+
+    def depth(self, connection: Connection) -> int:
+        """Return how many items wait or run."""
+        return connection.execute(select(func.count()).select_from(work_items)).scalar_one()
+
+    def _check(self, connection: Connection, item: WorkItem) -> None:
+        held = select(work_items.c.fence).where(work_items.c.id == item.id)
+        if connection.dialect.name == "postgresql":
+            held = held.with_for_update()
+        if connection.execute(held).scalar() != item.fence:
+            raise LeaseLost("Another worker has taken over this piece of work.")
+
+
+def _due(now: datetime, kinds: frozenset[str] | None, connection: Connection) -> Any:
+    other = work_items.alias("other")
+    free = or_(work_items.c.leased_until.is_(None), work_items.c.leased_until < now)
+    key_busy = exists().where(
+        and_(
+            other.c.key == work_items.c.key,
+            other.c.id != work_items.c.id,
+            or_(
+                other.c.leased_until >= now,
+                and_(other.c.position < work_items.c.position),
+            ),
+        )
+    )
+    query = (
+        select(work_items.c.id)
+        .where(work_items.c.run_after <= now, free, ~key_busy)
+        .order_by(work_items.c.position)
+        .limit(1)
+    )
+    if kinds is not None:
+        query = query.where(work_items.c.kind.in_(kinds))
+    if connection.dialect.name == "postgresql":
+        query = query.with_for_update(skip_locked=True)
+    return query

@@ -1,0 +1,168 @@
+"""Which settings does a site have? One file, the environment over it, nothing hidden.
+
+The file is `carrel.toml` in the home folder; every setting can also be given as an
+environment variable `CARREL_<NAME>`. docs/reference/settings.md is written from this class.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from carrel.core.errors import InvalidRequest
+
+CONFIG_NAME = "carrel.toml"
+
+
+def default_home() -> Path:
+    """Return where a TRE lives if nobody says otherwise: depends on root or ordinary user."""
+    named = os.environ.get("CARREL_HOME")
+    if named:
+        return Path(named)
+    if os.geteuid() == 0:
+        return Path("/var/lib/carrel")
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local/share")
+    return Path(base) / "carrel"
+
+
+class Settings(BaseSettings):
+    """Every setting of a TRE. All have defaults that give a working single machine."""
+
+    model_config = SettingsConfigDict(env_prefix="CARREL_", extra="forbid", frozen=True)
+
+    home: Path = Field(
+        default_factory=default_home, description="Folder of everything this TRE keeps."
+    )
+    tre_name: str = Field("Carrel", description="Name shown in the portal.")
+    tre_id: str = Field(
+        "carrel", pattern=r"^[a-z][a-z0-9-]{0,31}$", description="Short id of the TRE."
+    )
+    database_url: str = Field(
+        "", description="SQLAlchemy URL; empty means SQLite in the home folder."
+    )
+    portal_host: str = Field(
+        "localhost", description="Host name people type for the portal and API."
+    )
+    portal_port: int = Field(8443, ge=0, le=65535, description="Port of the portal and API.")
+    gateway_host: str = Field(
+        "127.0.0.1",
+        description="Host name of the gateway. It must differ from portal_host, because cookies "
+        "ignore ports. May hold {workspace} for one origin per workspace (wildcard DNS).",
+    )
+    gateway_port: int = Field(8444, ge=0, le=65535, description="Port of the gateway.")
+    bind_address: str = Field("127.0.0.1", description="Address the portal and gateway listen on.")
+    tls_certificate: Path | None = Field(
+        None, description="PEM certificate chain; by default the TRE's own authority makes one."
+    )
+    tls_key: Path | None = Field(None, description="PEM key of tls_certificate.")
+    session_idle_minutes: int = Field(
+        60, ge=1, description="A browser session ends after this idle time."
+    )
+    session_hours: int = Field(12, ge=1, description="A session ends after this time in any case.")
+    sign_in_attempts: int = Field(
+        5, ge=1, description="Failed sign-ins per account before it must wait, doubling each time."
+    )
+    worker_slots: int = Field(
+        4, ge=1, le=64, description="Operations that one worker runs at once."
+    )
+    lease_seconds: float = Field(
+        20.0,
+        gt=0,
+        description="A worker that does not renew its lease for this long lost its work.",
+    )
+    reconcile_seconds: float = Field(5.0, gt=0, description="Pause between two reconciler rounds.")
+    meter_seconds: float = Field(
+        15.0, gt=0, description="Pause between two samples of every meter."
+    )
+    small_count_threshold: int = Field(
+        10, ge=2, description="A table cell that counts fewer people than this is flagged."
+    )
+    release_ticket_minutes: int = Field(
+        60, ge=1, description="Life of a release's download ticket."
+    )
+    request_file_limit: int = Field(100, ge=1, description="Files in one airlock request.")
+    request_bytes_limit: int = Field(2 * 2**30, ge=1, description="Bytes in one airlock request.")
+    package_index_url: str = Field(
+        "",
+        description="Upstream Python package index (simple API, JSON). Empty: the one that pip "
+        "on this machine is configured for.",
+    )
+    package_age_days: int = Field(
+        0, ge=0, description="Releases younger than this are hidden from workspaces; 0 is off."
+    )
+    egress_allow_private: list[str] = Field(
+        default_factory=list,
+        description="host:port entries on private addresses that open workspaces may reach.",
+    )
+    environments_root: Path | None = Field(
+        None, description="Folder of the environment images; default depends on root or user."
+    )
+    template_folders: list[Path] = Field(
+        default_factory=list,
+        description="More folders with template bundles, besides the shipped ones.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level logged."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, then the home's file."""
+        del dotenv_settings, file_secret_settings
+        home = init_settings().get("home") or default_home()
+        file = TomlConfigSettingsSource(settings_cls, Path(home) / CONFIG_NAME)
+        return init_settings, env_settings, file
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite:///{self.home / 'carrel.db'}"
+
+    @property
+    def portal_url(self) -> str:
+        """Address of the portal, without a trailing slash."""
+        return f"https://{self.portal_host}:{self.portal_port}"
+
+    @property
+    def launcher_socket(self) -> Path:
+        """Unix socket of the launcher."""
+        return self.home / "run" / "launcher.sock"
+
+    def gateway_url(self, workspace_id: str) -> str:
+        """Return the gateway's origin for one workspace, without a trailing slash."""
+        host = self.gateway_host.replace("{workspace}", f"w-{workspace_id}")
+        return f"https://{host}:{self.gateway_port}"
+
+
+def load(home: Path | None = None, **given: Any) -> Settings:
+    """Read the settings of the TRE in `home`. Raises `InvalidRequest` naming the wrong one."""
+    if home is not None:
+        given["home"] = home
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InvalidRequest(f"Setting {name}: {first['msg']}.", field=name) from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidRequest(f"{CONFIG_NAME} is not valid TOML: {error}.") from error
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """Return the process environment for a child process, with `changes` made."""
+    return {**os.environ, **changes}

@@ -1,0 +1,87 @@
+"""What do all routes and pages share? Services, the signed-in actor, and rendering."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Protocol, TypeVar, cast
+
+from fastapi import Depends, Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment
+
+from carrel.core.actors import Actor
+from carrel.core.errors import NotAuthenticated
+
+T = TypeVar("T")
+
+
+class Authenticator(Protocol):
+    """Finds out who sent a request, from its cookie or its bearer token."""
+
+    def authenticate(self, request: Request) -> Actor | None:
+        """Return the actor, or None for nobody.
+
+        Raises `Denied` for a browser's changing request without a valid CSRF token.
+        """
+        ...
+
+    def csrf_token(self, request: Request) -> str:
+        """Return the token that the forms of this browser session must send back; "" if none."""
+        ...
+
+
+class Services:
+    """The use cases of this process by type; filled by `app.py`, read by routes and pages."""
+
+    def __init__(self) -> None:
+        self._by_type: dict[type[Any], Any] = {}
+
+    def add(self, *services: Any) -> None:
+        """Offer each service under its own type."""
+        for service in services:
+            self._by_type[type(service)] = service
+
+    def get(self, kind: type[T]) -> T:
+        """Return the service of exactly this type; a missing one is a programming error."""
+        return cast("T", self._by_type[kind])
+
+
+def provide(kind: type[T]) -> Callable[[Request], T]:
+    """Return a FastAPI dependency that gives the service of type `kind`."""
+
+    def dependency(request: Request) -> T:
+        services: Services = request.app.state.services
+        return services.get(kind)
+
+    return dependency
+
+
+def find_actor(request: Request) -> Actor | None:
+    """Return who sent the request, or None; asked once per request."""
+    if not hasattr(request.state, "actor"):
+        authenticator: Authenticator = request.app.state.authenticator
+        request.state.actor = authenticator.authenticate(request)
+    return cast("Actor | None", request.state.actor)
+
+
+def get_actor(request: Request) -> Actor:
+    """Return who sent the request. Raises `NotAuthenticated`."""
+    actor = find_actor(request)
+    if actor is None:
+        raise NotAuthenticated("Sign in first: open the portal, or run `carrel login`.")
+    return actor
+
+
+ActorDep = Annotated[Actor, Depends(get_actor)]
+"""The signed-in actor; a route that takes it refuses everybody else with 401."""
+
+
+def render(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """Render a page with the values every page has (actor, CSRF token, TRE name, path)."""
+    pages: Environment = request.app.state.pages
+    context: Mapping[str, Any] = {
+        "request": request,
+        "actor": find_actor(request),
+        "csrf_token": request.app.state.authenticator.csrf_token(request),
+        "settings": request.app.state.settings,
+        **values,
+    }
+    return HTMLResponse(pages.get_template(template).render(context), status_code=status)

@@ -1,0 +1,44 @@
+"""What do all tests share? One database fixture that knows both databases."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from carrel.core.clock import ManualClock
+from carrel.core.database import Database, metadata
+from carrel.core.ids import new_id
+
+POSTGRESQL = os.environ.get("CARREL_TEST_POSTGRESQL", "")
+"""URL of a server where the tests may make schemas; scripts/test starts one and sets it."""
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database with every table, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        made = Database(f"sqlite:///{tmp_path / 'test.db'}")
+        metadata.create_all(made.engine)
+        yield made
+        made.close()
+        return
+    if not POSTGRESQL:
+        pytest.fail("CARREL_TEST_POSTGRESQL is not set: run scripts/test, which starts a server.")
+    schema = f"t{new_id().replace('-', '')}"
+    admin = Database(POSTGRESQL)
+    with admin.write() as connection:
+        connection.execute(text(f"CREATE SCHEMA {schema}"))
+    made = Database(f"{POSTGRESQL}?options=-csearch_path%3D{schema}")
+    metadata.create_all(made.engine)
+    yield made
+    made.close()
+    with admin.write() as connection:
+        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+    admin.close()
