@@ -1,0 +1,1 @@
+"""The only privileged code of Carrel: standard library only, nothing else of Carrel, no network."""
