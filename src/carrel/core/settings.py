@@ -53,9 +53,11 @@ class Settings(BaseSettings):
     )
     portal_port: int = Field(8443, ge=0, le=65535, description="Port of the portal and API.")
     gateway_host: str = Field(
-        "127.0.0.1",
-        description="Host name of the gateway. It must differ from portal_host, because cookies "
-        "ignore ports. May hold {workspace} for one origin per workspace (wildcard DNS).",
+        "{workspace}.carrel.localhost",
+        description="Host name of the gateway, with {workspace} for one origin per workspace (on a "
+        "server: wildcard DNS). Without {workspace} all workspaces share one origin, so a page of "
+        "one can act in another: for trials only. It must differ from portal_host, because "
+        "cookies ignore ports.",
     )
     gateway_port: int = Field(8444, ge=0, le=65535, description="Port of the gateway.")
     bind_address: str = Field("127.0.0.1", description="Address the portal and gateway listen on.")
