@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from carrel.cli.demo.tre import Person, ThrowAwayTre
 from carrel.core.clock import ManualClock
 from carrel.core.database import Database, metadata
 from carrel.core.ids import new_id
@@ -42,3 +43,20 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     with admin.write() as connection:
         connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
     admin.close()
+
+
+@pytest.fixture(scope="session")
+def tre() -> Iterator[ThrowAwayTre]:
+    """A whole running TRE, shared by all tests marked `machine`."""
+    made = ThrowAwayTre(meter_seconds=1.0)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def admin(tre: ThrowAwayTre) -> Person:
+    """The first administrator of `tre`, signed in."""
+    return tre.administrator()

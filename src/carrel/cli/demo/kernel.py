@@ -17,31 +17,41 @@ CELL_SECONDS = 300.0
 class Notebook:
     """One kernel of a running JupyterLab, reached through the gateway."""
 
-    def __init__(self, base_url: str, token: str, tls: ssl.SSLContext, host: str) -> None:
-        """`base_url` ends with `/`; `host` is the gateway's name for the `Host` header."""
+    def __init__(
+        self, base_url: str, token: str, tls: ssl.SSLContext, host: str, *, kernel_id: str = ""
+    ) -> None:
+        """Prepare to use a new kernel, or the running one with `kernel_id`.
+
+        `base_url` ends with `/`; `host` is the gateway's name for the `Host` header.
+        """
         self._base = base_url
         self._tls = tls
         self._headers = {"Authorization": f"Bearer {token}", "Host": host}
         self._http: aiohttp.ClientSession
         self._channel: aiohttp.ClientWebSocketResponse
-        self._kernel = ""
+        self.kernel_id = kernel_id
 
     async def __aenter__(self) -> Self:
-        """Start a Python kernel and open its channel."""
+        """Start a Python kernel where none is given, and open its channel."""
         self._http = aiohttp.ClientSession(headers=self._headers)
+        if not self.kernel_id:
+            self.kernel_id = await self._start_kernel()
+        self._channel = await self._http.ws_connect(
+            f"{self._base}api/kernels/{self.kernel_id}/channels", ssl=self._tls, max_msg_size=0
+        )
+        return self
+
+    async def _start_kernel(self) -> str:
         async with self._http.post(
             f"{self._base}api/kernels", json={"name": "python3"}, ssl=self._tls
         ) as answer:
             if answer.status != 201:
+                await self._http.close()
                 raise OutsideFailure(
                     f"JupyterLab did not start a kernel (status {answer.status}).",
                     log_detail=await answer.text(),
                 )
-            self._kernel = (await answer.json())["id"]
-        self._channel = await self._http.ws_connect(
-            f"{self._base}api/kernels/{self._kernel}/channels", ssl=self._tls, max_msg_size=0
-        )
-        return self
+            return str((await answer.json())["id"])
 
     async def __aexit__(
         self,
