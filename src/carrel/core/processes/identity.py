@@ -1,0 +1,88 @@
+"""Is this still the same process? A process id alone does not say: ids are used again."""
+
+import json
+import os
+import signal
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A process, for ever: no other process of any boot has the same three values."""
+
+    pid: int
+    started: int
+    """Start time in clock ticks since boot (`/proc/<pid>/stat`, field 22)."""
+    boot: str
+
+
+def boot_id() -> str:
+    """Return the id of the present boot of this machine."""
+    return _BOOT_ID.read_text().strip()
+
+
+def identify(pid: int) -> Identity | None:
+    """Return the identity of the running process `pid`; None if it has ended."""
+    started = _start_ticks(pid)
+    return None if started is None else Identity(pid, started, boot_id())
+
+
+def is_alive(identity: Identity) -> bool:
+    """Whether exactly this process runs (a zombie does not)."""
+    return identify(identity.pid) == identity
+
+
+def send(identity: Identity, number: signal.Signals) -> bool:
+    """Signal exactly this process; returns whether it was there to be signalled."""
+    try:
+        handle = os.pidfd_open(identity.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if not is_alive(identity):
+            return False
+        signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def age_seconds(identity: Identity) -> float:
+    """Return how long ago the process started."""
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return max(0.0, uptime - identity.started / os.sysconf("SC_CLK_TCK"))
+
+
+def write(path: Path, identity: Identity) -> None:
+    """Keep `identity` in a file, whole or not at all."""
+    beside = path.with_suffix(".new")
+    beside.write_text(json.dumps(asdict(identity)))
+    beside.replace(path)
+
+
+def read(path: Path) -> Identity | None:
+    """Read what `write` wrote; None if there is none or it is not readable as one."""
+    try:
+        return Identity(**json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def find(path: Path) -> Identity | None:
+    """Return the identity kept in `path` if that very process still runs."""
+    kept = read(path)
+    return kept if kept is not None and is_alive(kept) else None
+
+
+def _start_ticks(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])
