@@ -1,0 +1,1 @@
+"""The only door for files: requests, scanners, reviews, deliveries and releases."""

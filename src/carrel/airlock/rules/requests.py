@@ -1,0 +1,250 @@
+"""What is a request made of: its files, its seal, its findings, its reviews, its release?"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from carrel.airlock.rules.states import Status, Who
+from carrel.core.actors import Actor, WorkspaceRole
+
+AUTHOR_ROLES = frozenset({WorkspaceRole.OWNER, WorkspaceRole.RESEARCHER})
+
+
+class Direction(StrEnum):
+    """Which way the files go. The values are AzureTRE's."""
+
+    IMPORT = "import"
+    EXPORT = "export"
+
+
+class Stage(StrEnum):
+    """In which folder of the airlock's store a file lies."""
+
+    DRAFT = "draft"
+    SEALED = "sealed"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    BLOCKED = "blocked"
+
+
+class Severity(StrEnum):
+    """How heavy a finding is. A file's verdict is its heaviest."""
+
+    PASS = "pass"  # noqa: S105 a verdict, not a password
+    CHECK = "check"
+    """Look at it; most often it is fine."""
+    FLAG = "flag"
+    """A rule is broken; only a person with a reason may let it through."""
+    CANNOT_TELL = "cannot_tell"
+    """Nobody knows what this is: it stops, and goes back to the author."""
+    BLOCK = "block"
+    """It pretends to be something else: it stops, and is kept in quarantine."""
+
+    @property
+    def stops(self) -> bool:
+        """Whether no reviewer ever sees a request with such a finding."""
+        return self in {Severity.CANNOT_TELL, Severity.BLOCK}
+
+
+_WEIGHT = {severity: weight for weight, severity in enumerate(Severity)}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a scanner saw: a sentence that holds no content of the file, and the place."""
+
+    rule: str
+    severity: Severity
+    sentence: str
+    row: int | None = None
+    """Counted as in a spreadsheet: the header is row 1."""
+    column: int | None = None
+    """Counted from 1."""
+    file: str = ""
+    sha256: str = ""
+    scanner: str = ""
+    scanner_version: str = ""
+
+
+def verdict_of(findings: Iterable[Finding]) -> Severity:
+    """Return the heaviest severity; `pass` when nothing was found."""
+    severities = [finding.severity for finding in findings]
+    return max(severities, key=_WEIGHT.__getitem__, default=Severity.PASS)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFile:
+    """One file of a request: a copy in the airlock's own store, named by its id there."""
+
+    id: str
+    name: str
+    size_bytes: int
+    sha256: str
+    stage: Stage
+    position: int
+    context: Mapping[str, Any] = field(default_factory=dict)
+    """What the author declares: `columns` (header to statistic) and `text`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What one reviewer decided about one seal."""
+
+    id: str
+    reviewer_id: str
+    reviewer_name: str
+    decision: str
+    """approved, rejected, returned or revoked."""
+    explanation: str
+    seal: int
+    manifest_sha256: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One move of a request."""
+
+    version: int
+    at: datetime
+    actor_id: str
+    actor_name: str
+    old: Status | None
+    new: Status
+    message: str
+    manifest_sha256: str
+    """Of the seal in force after the move; empty before the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class AirlockRequest:
+    """An import or export of files across the boundary."""
+
+    id: str
+    workspace_id: str
+    type: Direction
+    title: str
+    justification: str
+    status: Status
+    status_message: str
+    author_id: str
+    author_name: str
+    created_at: datetime
+    updated_at: datetime
+    updated_by_id: str
+    updated_by_name: str
+    since: datetime
+    """When the request came into its present status."""
+    version: int
+    etag: str
+    seal: int
+    """How often it was submitted; 0 before the first time."""
+    manifest_sha256: str
+    """Of the newest seal; empty before the first."""
+    policy_sha256: str
+    """Of the policy under which it was sealed; empty before the first seal."""
+    properties: Mapping[str, Any]
+    files: Sequence[RequestFile] = ()
+    reviews: Sequence[Review] = ()
+    history: Sequence[HistoryEntry] = ()
+
+    def file(self, name: str) -> RequestFile | None:
+        """Return the file of exactly this name, or None."""
+        return next((file for file in self.files if file.name == name), None)
+
+
+def part_of(actor: Actor, request: AirlockRequest) -> Who | None:
+    """Return in which part somebody acts on the request; None for a member who only looks on.
+
+    An author is the author whatever other roles they hold, and so never the reviewer.
+    """
+    if actor.is_system:
+        return Who.SYSTEM
+    roles = actor.roles_in(request.workspace_id)
+    if actor.id == request.author_id:
+        return Who.AUTHOR if roles & AUTHOR_ROLES else None
+    return Who.REVIEWER if WorkspaceRole.AIRLOCK_MANAGER in roles else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A single-use permission to download one release, told once."""
+
+    token: str
+    request_id: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What may leave: the sealed manifest, by whom and under which policy it was approved."""
+
+    request_id: str
+    workspace_id: str
+    title: str
+    manifest: str
+    """Canonical JSON, byte for byte as sealed."""
+    manifest_sha256: str
+    policy_sha256: str
+    files: Sequence[RequestFile]
+    record: str
+    """Canonical JSON that travels with the files: seal, policy, reviews."""
+
+
+@dataclass(frozen=True, slots=True)
+class AirlockPolicy:
+    """The rules a request is examined and reviewed under; its hash goes into each release."""
+
+    threshold: int = 10
+    """A count of fewer people than this is small."""
+    zeros_checked: bool = True
+    """A count of nobody can say something about everybody."""
+    rounding_base: int = 5
+    reviewers: int = 1
+    """How many people other than the author must approve."""
+    file_limit: int = 100
+    bytes_limit: int = 2 * 2**30
+    export_file_bytes: int = 16 * 2**20
+    """A larger export is data, not a result."""
+    export_rows: int = 5000
+    export_types: tuple[str, ...] = (
+        ".csv", ".tsv", ".txt", ".md", ".png", ".jpg", ".jpeg", ".ipynb",
+    )  # fmt: skip
+    rules_version: str = "1"
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the policy's canonical JSON."""
+        return digest(canonical(asdict(self)))
+
+
+def manifest_of(request: AirlockRequest, seal: int, files: Iterable[RequestFile]) -> str:
+    """Return what is sealed: canonical JSON of every file's name, size and SHA-256."""
+    return canonical(
+        {
+            "version": 1,
+            "request": request.id,
+            "workspace": request.workspace_id,
+            "type": request.type.value,
+            "seal": seal,
+            "files": [
+                {"name": file.name, "sha256": file.sha256, "size_bytes": file.size_bytes}
+                for file in sorted(files, key=lambda file: file.name)
+            ],
+        }
+    )
+
+
+def canonical(value: Any) -> str:
+    """Return the one JSON text for `value`: sorted keys, no spaces, UTF-8."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def digest(text: str) -> str:
+    """Return the SHA-256 (hex) of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
