@@ -1,0 +1,166 @@
+"""Where do templates, resources, operations and meters lie in the database?"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from carrel.core.database import Json, Moment, metadata
+
+_ID = String(36)
+
+templates = Table(
+    "templates",
+    metadata,
+    Column("kind", String(20), primary_key=True),
+    Column("parent", String(64), primary_key=True),  # "" where the kind has none
+    Column("name", String(64), primary_key=True),
+    Column("version", String(32), primary_key=True),
+    Column("is_current", Boolean, nullable=False),
+    Column("title", String, nullable=False),
+    Column("body", Json, nullable=False),
+    Column("registered_at", Moment, nullable=False),
+)
+
+resources = Table(
+    "resources",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("kind", String(20), nullable=False),
+    Column("template_name", String(64), nullable=False),
+    Column("template_version", String(32), nullable=False),
+    Column("template_parent", String(64), nullable=False),
+    Column("properties", Json, nullable=False),
+    Column("is_enabled", Boolean, nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("etag", String(32), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("workspace_id", _ID),
+    Column("parent_id", _ID),
+    Column("owner_id", _ID),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("updated_by", Json, nullable=False),
+    Column("is_deployed", Boolean, nullable=False),
+    Column("wants_running", Boolean, nullable=False),
+    Column("power", String(16), nullable=False),
+    Column("port", Integer),
+    # What must be unique among the living; emptied when the resource is deleted.
+    Column("unique_name", String, unique=True),
+    Column("deleted_at", Moment),
+    UniqueConstraint("workspace_id", "port"),
+    Index("ix_resources_living", "kind", "deleted_at", "created_at"),
+    Index("ix_resources_workspace", "workspace_id", "deleted_at"),
+    Index("ix_resources_parent", "parent_id", "deleted_at"),
+)
+
+resource_history = Table(
+    "resource_history",
+    metadata,
+    Column("resource_id", _ID, ForeignKey("resources.id"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("properties", Json, nullable=False),
+    Column("is_enabled", Boolean, nullable=False),
+    Column("template_version", String(32), nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("updated_by", Json, nullable=False),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    # Grows with every operation: the order in which one resource tree takes them.
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), nullable=False, unique=True),
+    Column("resource_id", _ID, ForeignKey("resources.id"), nullable=False),
+    Column("resource_path", String, nullable=False),
+    Column("resource_version", Integer, nullable=False),
+    Column("workspace_id", _ID),
+    Column("action", String(32), nullable=False),
+    Column("progress", String(16), nullable=False),
+    Column("message", String, nullable=False),
+    Column("user", Json, nullable=False),
+    Column("user_id", String(64), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("is_final", Boolean, nullable=False),
+    Index("ix_operations_resource", "resource_id", "number"),
+    Index("ix_operations_active", "is_final", "workspace_id"),
+)
+
+operation_steps = Table(
+    "operation_steps",
+    metadata,
+    Column("operation_id", _ID, ForeignKey("operations.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("id", _ID, nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("title", String, nullable=False),
+    Column("resource_id", _ID, nullable=False),
+    Column("progress", String(16), nullable=False),
+    Column("message", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("actor_id", String(64), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("request_hash", String(64), nullable=False),
+    Column("resource_id", _ID, ForeignKey("resources.id"), nullable=False),
+    Column("operation_id", _ID, ForeignKey("operations.id"), nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+host_ids = Table(
+    "host_ids",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("workspace_id", _ID, nullable=False),
+    Column("account_id", String(64), nullable=False),  # "" for the workspace's own group
+    Column("name", String(32), nullable=False),
+    UniqueConstraint("workspace_id", "account_id"),
+)
+
+usage_samples = Table(
+    "usage_samples",
+    metadata,
+    Column(
+        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
+    Column("at", Moment, nullable=False),
+    Column("workspace_id", _ID, nullable=False),
+    Column("resource_id", _ID),  # empty: the workspace as a whole
+    Column("interval_seconds", Float, nullable=False),
+    Column("cpu_seconds", Float, nullable=False),
+    Column("memory_bytes", BigInteger, nullable=False),
+    Column("memory_peak_bytes", BigInteger, nullable=False),
+    Column("disk_bytes", BigInteger, nullable=False),
+    Column("door_bytes", BigInteger, nullable=False),
+    Column("processes", Integer, nullable=False),
+    Column("source", String(16), nullable=False),
+    Index("ix_usage_samples_subject", "workspace_id", "resource_id", "at"),
+)
+
+usage_counters = Table(
+    "usage_counters",
+    metadata,
+    Column("subject", _ID, primary_key=True),
+    Column("workspace_id", _ID, nullable=False),
+    Column("epoch", String, nullable=False),
+    Column("cpu_seconds", Float, nullable=False),
+    Column("door_bytes", BigInteger, nullable=False),
+    Column("at", Moment, nullable=False),
+    Index("ix_usage_counters_workspace", "workspace_id"),
+)
