@@ -1,6 +1,6 @@
 """What do all routes and pages share? Services, the signed-in actor, and rendering."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Protocol, TypeVar, cast
 
 from fastapi import Depends, Request
@@ -44,10 +44,10 @@ class Services:
         return cast("T", self._by_type[kind])
 
 
-def provide(kind: type[T]) -> Callable[[Request], T]:
+def provide(kind: type[T]) -> Callable[[Request], Awaitable[T]]:
     """Return a FastAPI dependency that gives the service of type `kind`."""
 
-    def dependency(request: Request) -> T:
+    async def dependency(request: Request) -> T:  # async: no trip through the thread pool
         services: Services = request.app.state.services
         return services.get(kind)
 
@@ -85,3 +85,12 @@ def render(request: Request, template: str, *, status: int = 200, **values: Any)
         **values,
     }
     return HTMLResponse(pages.get_template(template).render(context), status_code=status)
+
+
+U = TypeVar("U", bound=Callable[..., Any])
+
+
+def accepts_uploads(endpoint: U) -> U:
+    """Mark a route that streams its body and sets its own limit; all others take 1 MiB."""
+    endpoint.accepts_uploads = True  # type: ignore[attr-defined]
+    return endpoint
