@@ -1,0 +1,1 @@
+"""The system call filter of every sandbox, built beforehand for each architecture."""
