@@ -1,0 +1,1 @@
+"""The only door for software: a package gateway that decides what may come in."""
