@@ -1,0 +1,1 @@
+"""The commands: `carrel.cli.main:main`, one module for each group of them."""

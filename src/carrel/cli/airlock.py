@@ -1,0 +1,280 @@
+"""Files in and out of a workspace, checked by a person."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+from rich.progress import Progress
+
+from carrel.cli import client, refer
+from carrel.cli.output import JsonFlag, fields, messages, moment, remark, show, size, table
+from carrel.cli.workspaces import Reference
+from carrel.core.errors import Conflict, InvalidRequest, OutsideFailure
+
+app = typer.Typer()
+RequestId = Annotated[str, typer.Argument(help="Id of the request.")]
+Explanation = Annotated[str, typer.Option("--explanation", "-m", help="Why; others read it.")]
+_CHUNK_BYTES = 2**20
+
+
+@app.command("list")
+def list_all(
+    workspace: Reference,
+    kind: Annotated[str, typer.Option("--type", help="Only import or export.")] = "",
+    status: Annotated[str, typer.Option(help="Only with this status.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """List the airlock requests of a workspace."""
+    api = client.signed_in()
+    path = f"/api{refer.workspace(api, workspace)['resourcePath']}/requests"
+    found = api.get(path, type=kind or None, status=status or None)
+    rows = [
+        (one["id"], one["type"], one["title"], one["status"],
+         (one.get("createdBy") or {}).get("name"))
+        for one in (row["airlockRequest"] for row in found["airlockRequests"])
+    ]  # fmt: skip
+    columns = ("ID", "Type", "Title", "Status", "Author")
+    show(found, as_json=json, human=table(columns, rows, empty="No request yet."))
+
+
+@app.command()
+def new(
+    workspace: Reference,
+    kind: Annotated[str, typer.Argument(help="import or export.")],
+    title: Annotated[str, typer.Argument(help="What it is about.")],
+    justification: Annotated[str, typer.Option(help="Why the files must cross.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Open a draft. Then: upload (import) or collect (export), and submit."""
+    if kind not in ("import", "export"):
+        raise typer.BadParameter(f"{kind!r} is neither import nor export.")
+    api = client.signed_in()
+    path = f"/api{refer.workspace(api, workspace)['resourcePath']}/requests"
+    body = {"type": kind, "title": title, "businessJustification": justification or title}
+    found = api.post(path, body)
+    show(
+        found,
+        as_json=json,
+        human=lambda _console: typer.echo(found["airlockRequest"]["id"]),
+    )
+
+
+@app.command()
+def upload(
+    workspace: Reference,
+    request: RequestId,
+    files: Annotated[list[Path], typer.Argument(help="Files to bring in.", exists=True)],
+    json: JsonFlag = False,
+) -> None:
+    """Put files into an import draft, from this machine."""
+    api = client.signed_in()
+    base = _path(api, workspace, request)
+    with Progress(console=messages(), transient=True) as progress:
+        for file in files:
+            if not file.is_file():
+                raise InvalidRequest(f"{file} is not a file. Give files, not folders.")
+            task = progress.add_task(file.name, total=file.stat().st_size)
+            body = _chunks(file, lambda step, task=task: progress.advance(task, step))  # type: ignore[misc]
+            headers = {"Content-Length": str(file.stat().st_size)}
+            path = f"{base}/files/{quote(file.name, safe='')}"
+            api.send("PUT", path, content=body, headers=headers)
+    _display(api.get(base), as_json=json)
+
+
+@app.command()
+def outbox(workspace: Reference, json: JsonFlag = False) -> None:
+    """List what lies in the workspace's outbox, ready to be collected."""
+    api = client.signed_in()
+    found = api.get(f"/api{refer.workspace(api, workspace)['resourcePath']}/outbox")
+    rows = [(one["path"], size(one["size"]), one.get("refused", "")) for one in found["files"]]
+    columns = ("Path", "Size", "Refused because")
+    empty = "The outbox is empty. Inside the workspace, put files into /outbox."
+    show(found, as_json=json, human=table(columns, rows, empty=empty))
+
+
+@app.command()
+def collect(
+    workspace: Reference,
+    request: RequestId,
+    paths: Annotated[list[str], typer.Argument(help="Paths below the outbox.")],
+    json: JsonFlag = False,
+) -> None:
+    """Take files from the outbox into an export draft."""
+    api = client.signed_in()
+    base = _path(api, workspace, request)
+    api.post(f"{base}/collect", {"paths": paths})
+    _display(api.get(base), as_json=json)
+
+
+@app.command()
+def submit(workspace: Reference, request: RequestId, json: JsonFlag = False) -> None:
+    """Seal the files by their hashes and ask for a review."""
+    _move(workspace, request, "submit", {}, as_json=json)
+
+
+@app.command("show")
+def show_one(workspace: Reference, request: RequestId, json: JsonFlag = False) -> None:
+    """Show a request, its files with their hashes, and what you may do now."""
+    api = client.signed_in()
+    _display(api.get(_path(api, workspace, request)), as_json=json)
+
+
+@app.command()
+def findings(workspace: Reference, request: RequestId, json: JsonFlag = False) -> None:
+    """Show what the scanners found in the sealed files."""
+    api = client.signed_in()
+    found = api.get(f"{_path(api, workspace, request)}/findings")
+    rows = [
+        (one.get("file"), one.get("row"), one.get("column"), one.get("sentence"))
+        for one in found["findings"]
+    ]
+    columns = ("File", "Row", "Column", "Finding")
+    show(found, as_json=json, human=table(columns, rows, empty="Nothing was found."))
+
+
+@app.command()
+def review(
+    workspace: Reference,
+    request: RequestId,
+    approve: Annotated[bool, typer.Option("--approve/--reject", help="Your decision.")],
+    explanation: Explanation,
+    manifest: Annotated[
+        str, typer.Option(help="SHA-256 of the manifest that you looked at (see show).")
+    ] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Decide on somebody else's request, having looked at its files."""
+    api = client.signed_in()
+    path = _path(api, workspace, request)
+    seen = manifest or api.get(path)["airlockRequest"].get("manifestSha256")
+    body = {"approval": approve, "decisionExplanation": explanation, "manifestSha256": seen}
+    _display(api.post(f"{path}/review", body), as_json=json)
+
+
+@app.command("return")
+def send_back(
+    workspace: Reference, request: RequestId, explanation: Explanation, json: JsonFlag = False
+) -> None:
+    """Give a request back to its author, saying what to change."""
+    _move(workspace, request, "return", {"explanation": explanation}, as_json=json)
+
+
+@app.command()
+def cancel(workspace: Reference, request: RequestId, json: JsonFlag = False) -> None:
+    """Withdraw your own request before it is decided."""
+    _move(workspace, request, "cancel", {}, as_json=json)
+
+
+@app.command()
+def revoke(
+    workspace: Reference, request: RequestId, explanation: Explanation, json: JsonFlag = False
+) -> None:
+    """Withdraw an approval; download tickets end at once."""
+    _move(workspace, request, "revoke", {"reason": explanation}, as_json=json)
+
+
+@app.command()
+def release(workspace: Reference, request: RequestId, json: JsonFlag = False) -> None:
+    """Print a single-use address for downloading an approved export."""
+    api = client.signed_in()
+    ticket = api.post(f"{_path(api, workspace, request)}/release")
+    url = _absolute(api, ticket["url"])
+    human = lambda _console: typer.echo(url)  # noqa: E731 - one line for one line
+    show({**ticket, "url": url}, as_json=json, human=human)
+
+
+@app.command()
+def download(
+    workspace: Reference,
+    request: RequestId,
+    folder: Annotated[Path, typer.Argument(help="Existing folder to write into.")] = Path(),
+    json: JsonFlag = False,
+) -> None:
+    """Download an approved export to this machine; an existing file is never replaced."""
+    if not folder.is_dir():
+        raise InvalidRequest(f"{folder} is not a folder.")
+    target = folder / f"release-{request}.zip"
+    if target.exists():
+        raise Conflict(f"{target} exists already. Move it away first.")
+    api = client.signed_in()
+    ticket = api.post(f"{_path(api, workspace, request)}/release")
+    digest = _save(api, _absolute(api, ticket["url"]), target)
+    if not json:
+        remark(f"SHA-256 {digest}")
+    result = {"file": str(target), "sha256": digest}
+    show(result, as_json=json, human=lambda _console: typer.echo(target))
+
+
+def _save(api: client.Api, url: str, target: Path) -> str:
+    """Write the body at `url` whole or not at all; returns its SHA-256 (hex)."""
+    beside = target.with_suffix(".part")
+    digest = hashlib.sha256()
+    try:
+        with (
+            api.stream(url) as answer,
+            beside.open("wb") as out,
+            Progress(console=messages(), transient=True) as progress,
+        ):
+            total = int(answer.headers.get("content-length", 0)) or None
+            task = progress.add_task(target.name, total=total)
+            for chunk in answer.iter_bytes():
+                digest.update(chunk)
+                out.write(chunk)
+                progress.advance(task, len(chunk))
+            out.flush()
+            os.fsync(out.fileno())
+        beside.rename(target)
+    except OSError as error:
+        raise OutsideFailure(f"{target} could not be written: {error.strerror}.") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return digest.hexdigest()
+
+
+def _move(workspace: str, request: str, verb: str, body: dict[str, Any], *, as_json: bool) -> None:
+    api = client.signed_in()
+    _display(api.post(f"{_path(api, workspace, request)}/{verb}", body), as_json=as_json)
+
+
+def _path(api: client.Api, workspace: str, request: str) -> str:
+    found = refer.workspace(api, workspace)
+    return f"/api{found['resourcePath']}/requests/{quote(request, safe='')}"
+
+
+def _display(found: Any, *, as_json: bool) -> None:
+    request = found["airlockRequest"]
+    pairs = {
+        "Title": request["title"],
+        "ID": request["id"],
+        "Type": request["type"],
+        "Status": request["status"],
+        "Message": request.get("statusMessage"),
+        "Author": (request.get("createdBy") or {}).get("name"),
+        "Changed (UTC)": moment(request.get("updatedWhen")),
+        "Manifest": request.get("manifestSha256"),
+        "You may": found.get("allowedUserActions"),
+    }
+    for file in request.get("files", ()):
+        pairs[f"File {file['name']}"] = f"{size(file['size'])} {file.get('sha256') or ''}"
+    for decision in request.get("reviews", ()):
+        name = (decision.get("reviewer") or {}).get("name", "")
+        pairs[f"Review by {name}"] = (
+            f"{decision['reviewDecision']}: {decision['decisionExplanation']}"
+        )
+    show(found, as_json=as_json, human=fields(pairs))
+
+
+def _absolute(api: client.Api, url: str) -> str:
+    return url if url.startswith("https://") else f"{api.url}{url}"
+
+
+def _chunks(file: Path, advance: Any) -> Iterator[bytes]:
+    with file.open("rb") as source:
+        chunks: Iterable[bytes] = iter(lambda: source.read(_CHUNK_BYTES), b"")
+        for chunk in chunks:
+            advance(len(chunk))
+            yield chunk

@@ -1,0 +1,186 @@
+"""Workspaces and their members."""
+
+from typing import Annotated
+
+import typer
+
+from carrel.cli import client, properties, refer
+from carrel.cli.follow import NoWait, settle
+from carrel.cli.output import JsonFlag, fields, moment, remark, show, table
+from carrel.core.actors import WorkspaceRole
+
+app = typer.Typer()
+Reference = Annotated[str, typer.Argument(help="Id or name of the workspace.")]
+UserReference = Annotated[str, typer.Argument(help="User name or id of the account.")]
+_ROLES = {
+    "owner": WorkspaceRole.OWNER,
+    "researcher": WorkspaceRole.RESEARCHER,
+    "airlock-manager": WorkspaceRole.AIRLOCK_MANAGER,
+}
+RoleArgument = Annotated[str, typer.Argument(help="owner, researcher or airlock-manager.")]
+
+
+@app.command("list")
+def list_all(json: JsonFlag = False) -> None:
+    """List the workspaces you belong to; administrators see all."""
+    found = client.signed_in().get("/api/workspaces")
+    rows = [
+        (one["id"], refer.name_of(one), one["templateName"], one["deploymentStatus"],
+         one["isEnabled"])
+        for one in found["workspaces"]
+    ]  # fmt: skip
+    columns = ("ID", "Name", "Template", "Status", "Enabled")
+    show(found, as_json=json, human=table(columns, rows, empty="No workspace yet."))
+
+
+@app.command("show")
+def show_one(workspace: Reference, json: JsonFlag = False) -> None:
+    """Show one workspace."""
+    found = refer.workspace(client.signed_in(), workspace)
+    show({"workspace": found}, as_json=json, human=fields(resource_fields(found)))
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Name of the new workspace.")],
+    template: Annotated[str, typer.Option(help="Name of a workspace template.")] = "restricted",
+    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    pairs: properties.PropertyOption = [],  # noqa: B006 - typer copies it
+    file: properties.FileOption = None,
+    no_wait: NoWait = False,
+    json: JsonFlag = False,
+) -> None:
+    """Create a workspace (TRE administrators) and watch it come up."""
+    api = client.signed_in()
+    given = properties.read(pairs, file, name=name, description=description or name)
+    answer = api.post("/api/workspaces", {"templateName": template, "properties": given})
+    settle(api, answer, no_wait=no_wait, as_json=json)
+
+
+@app.command()
+def update(
+    workspace: Reference,
+    pairs: properties.PropertyOption = [],  # noqa: B006 - typer copies it
+    file: properties.FileOption = None,
+    template_version: Annotated[str, typer.Option(help="Template version to move to.")] = "",
+    no_wait: NoWait = False,
+    json: JsonFlag = False,
+) -> None:
+    """Change properties of a workspace, or its template's version."""
+    api = client.signed_in()
+    found = refer.workspace(api, workspace)
+    change = patch_body(properties.read(pairs, file), template_version)
+    settle(api, patch(api, found, change), no_wait=no_wait, as_json=json)
+
+
+@app.command()
+def enable(workspace: Reference, no_wait: NoWait = False, json: JsonFlag = False) -> None:
+    """Enable a workspace again."""
+    api = client.signed_in()
+    answer = patch(api, refer.workspace(api, workspace), {"isEnabled": True})
+    settle(api, answer, no_wait=no_wait, as_json=json)
+
+
+@app.command()
+def disable(workspace: Reference, no_wait: NoWait = False, json: JsonFlag = False) -> None:
+    """Disable a workspace and everything in it; nothing is lost."""
+    api = client.signed_in()
+    answer = patch(api, refer.workspace(api, workspace), {"isEnabled": False})
+    settle(api, answer, no_wait=no_wait, as_json=json)
+
+
+@app.command()
+def delete(
+    workspace: Reference,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    no_wait: NoWait = False,
+    json: JsonFlag = False,
+) -> None:
+    """Delete a disabled workspace with everything in it; nothing is left."""
+    api = client.signed_in()
+    found = refer.workspace(api, workspace)
+    if not yes:
+        question = f"Delete {refer.name_of(found)} with every file in it, for ever?"
+        typer.confirm(question, abort=True, err=True)
+    answer = api.send("DELETE", f"/api{found['resourcePath']}")
+    settle(api, answer, no_wait=no_wait, as_json=json)
+
+
+@app.command()
+def members(workspace: Reference, json: JsonFlag = False) -> None:
+    """List who belongs to a workspace, and with which roles."""
+    api = client.signed_in()
+    found = api.get(f"/api{refer.workspace(api, workspace)['resourcePath']}/users")
+    rows = [
+        (one["id"], one.get("userPrincipalName"), one.get("displayName"),
+         [role["displayName"] for role in one.get("roles", ())])
+        for one in found["users"]
+    ]  # fmt: skip
+    columns = ("ID", "User name", "Name", "Roles")
+    show(found, as_json=json, human=table(columns, rows, empty="Nobody belongs to it yet."))
+
+
+@app.command()
+def assign(workspace: Reference, user: UserReference, role: RoleArgument) -> None:
+    """Give somebody a role in a workspace."""
+    api = client.signed_in()
+    found = refer.workspace(api, workspace)
+    body = {"role_id": _role(role), "user_ids": [account_id(api, user)]}
+    api.post(f"/api{found['resourcePath']}/users/assign", body)
+    remark(f"{user} now is {role} of {refer.name_of(found)}.")
+
+
+@app.command()
+def unassign(workspace: Reference, user: UserReference, role: RoleArgument) -> None:
+    """Take a role in a workspace from somebody; open sessions end."""
+    api = client.signed_in()
+    found = refer.workspace(api, workspace)
+    who = {"user_id": account_id(api, user), "role_id": _role(role)}
+    api.send("DELETE", f"/api{found['resourcePath']}/users/assign", params=who)
+    remark(f"{user} no longer is {role} of {refer.name_of(found)}.")
+
+
+def account_id(api: client.Api, reference: str) -> str:
+    """Return the id of an account given by id or user name."""
+    return str(refer.account(api, reference)["id"])
+
+
+def patch(api: client.Api, found: refer.Found, change: dict[str, object]) -> refer.Found:
+    """Send a change of a resource as it was just seen; a newer state is a conflict."""
+    answer = api.send(
+        "PATCH", f"/api{found['resourcePath']}", json=change, headers={"etag": found["_etag"]}
+    )
+    return dict(answer)
+
+
+def patch_body(given: dict[str, object], template_version: str) -> dict[str, object]:
+    """Return the body of a change of properties and version."""
+    body: dict[str, object] = {"properties": given} if given else {}
+    if template_version:
+        body["templateVersion"] = template_version
+    if not body:
+        raise typer.BadParameter("Say what to change: -p NAME=VALUE or --template-version.")
+    return body
+
+
+def resource_fields(found: refer.Found) -> dict[str, object]:
+    """Return what a person wants to know of any resource, name by name."""
+    given = dict(found.get("properties", {}))
+    return {
+        "Name": given.pop("display_name", ""),
+        "ID": found["id"],
+        "Template": f"{found['templateName']} {found['templateVersion']}",
+        "Status": found.get("deploymentStatus"),
+        "Enabled": found.get("isEnabled"),
+        "Description": given.pop("description", ""),
+        **{name: value for name, value in given.items() if name != "overview"},
+        "Changed": moment(found.get("updatedWhen")),
+        "Changed by": (found.get("user") or {}).get("name"),
+    }
+
+
+def _role(name: str) -> str:
+    for known, role in _ROLES.items():
+        if name.casefold() in (known, role.value.casefold()):
+            return role.value
+    raise typer.BadParameter(f"{name!r} is none of: {', '.join(_ROLES)}.")

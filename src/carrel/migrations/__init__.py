@@ -1,0 +1,70 @@
+"""How do the tables of a running TRE get from one version of Carrel to the next?"""
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+import carrel
+from carrel.core.database import Database
+from carrel.core.errors import Conflict
+
+_LOCK = 0x0CA88E2
+_TABLES_OF_CORE = ("carrel.core.audit", "carrel.core.queue")
+
+
+def upgrade(url: str) -> bool:
+    """Bring the database at `url` to the newest schema; returns whether anything changed.
+
+    May be called twice, also at once from several machines. Raises `Unavailable` if the
+    database is away, `Conflict` if it was made by a newer Carrel.
+    """
+    database = Database(url)
+    try:
+        with database.write() as connection:
+            return upgrade_connection(connection)
+    finally:
+        database.close()
+
+
+def upgrade_connection(connection: Connection) -> bool:
+    """Do what `upgrade` does inside an open transaction."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    config = configuration()
+    known = ScriptDirectory.from_config(config)
+    head = known.get_current_head()
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current == head:
+        return False
+    if current is not None and current not in {step.revision for step in known.walk_revisions()}:
+        raise Conflict(
+            f"The database was made by a newer Carrel (revision {current}). Install that version."
+        )
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return True
+
+
+def configuration() -> Config:
+    """Return Alembic's configuration for the scripts in this package."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config
+
+
+def import_tables() -> None:
+    """Import every room's tables, so that `core.database.metadata` knows them all."""
+    for name in _TABLES_OF_CORE:
+        importlib.import_module(name)
+    for room in pkgutil.iter_modules(carrel.__path__, "carrel."):
+        if room.ispkg:
+            package = importlib.import_module(room.name)
+            names = {module.name for module in pkgutil.iter_modules(package.__path__)}
+            if "tables" in names:
+                importlib.import_module(f"{room.name}.tables")
