@@ -1,6 +1,5 @@
 """Do the TRE's keys stay the same, private and apart?"""
 
-import os
 import threading
 
 import pytest
@@ -20,8 +19,8 @@ def test_the_same_home_gives_the_same_keys_and_another_home_others(tmp_path):
 def test_only_the_owner_reads_the_key_file(tmp_path):
     KeyRing(tmp_path).derive("csrf")
     assert [path.name for path in (tmp_path / "secrets").iterdir()] == ["master.key"]
-    assert os.stat(tmp_path / "secrets" / "master.key").st_mode & 0o777 == 0o600
-    assert os.stat(tmp_path / "secrets").st_mode & 0o777 == 0o700
+    assert (tmp_path / "secrets" / "master.key").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
 
 
 def test_makers_at_the_same_moment_agree(tmp_path):

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from carrel.core.actors import Actor, WorkspaceRole
 from carrel.core.errors import Conflict, InvalidRequest
 from carrel.people.access import access_epoch, bump_access_epoch
 from carrel.people.events import RolesChanged
-from carrel.people.rules import Membership, check_may_manage_members, check_may_see_members
-from carrel.people.service.base import Room, locked
+from carrel.people.rules import Account, Membership, check_may_manage_members, check_may_see_members
+from carrel.people.service.base import Room, locked, make_account
 from carrel.people.tables import accounts, memberships
 
 _LIST = (
@@ -98,6 +98,21 @@ class Members(Room):
                 )
                 for row in rows
             ]
+
+    def list_assignable(
+        self, actor: Actor, workspace_id: str, wanted: str, *, limit: int = 5
+    ) -> Sequence[Account]:
+        """Return active accounts whose name begins with `wanted`; for who may give roles."""
+        check_may_manage_members(actor, workspace_id)
+        name = func.lower(accounts.c.display_name)
+        start = wanted.strip().lower()
+        begins = accounts.c.username.startswith(start, autoescape=True) | name.startswith(
+            start, autoescape=True
+        )
+        query = select(accounts).where(accounts.c.is_active, begins)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(accounts.c.username).limit(limit))
+            return [make_account(row, frozenset()) for row in rows]
 
     def drop_workspace(self, connection: Connection, workspace_id: str) -> None:
         """Forget every role in a deleted workspace, inside the caller's transaction."""

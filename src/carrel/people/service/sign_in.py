@@ -72,9 +72,11 @@ class SignIn(SecondFactor):
         found = self._live(sessions.c.id == session_id, request_id)
         return found[0] if found else None
 
-    def find_session(self, token: str) -> tuple[Actor, Session] | None:
+    def find_session(
+        self, token: str, *, request_id: str | None = None
+    ) -> tuple[Actor, Session] | None:
         """Return the live session of a token with its actor, or None."""
-        return self._live(sessions.c.token_hash == fingerprint(token), None)
+        return self._live(sessions.c.token_hash == fingerprint(token), request_id)
 
     def end_expired_sessions(self) -> int:
         """End every session that is over; returns how many. For a part of Carrel, now and then."""

@@ -4,11 +4,11 @@ from datetime import datetime
 from typing import Any
 
 import pyotp
-from sqlalchemy import Connection, Row, update
+from sqlalchemy import Connection, Row, select, update
 
 from carrel.core.actors import Actor
 from carrel.core.errors import Conflict, Denied, InvalidRequest, NotFound
-from carrel.people.rules import TOTP_STEP_SECONDS, check_password
+from carrel.people.rules import TOTP_STEP_SECONDS, check_admin, check_password
 from carrel.people.service.base import NO_ACCOUNT, Room
 from carrel.people.tables import accounts
 
@@ -31,6 +31,18 @@ class SecondFactor(Room):
             self._set(connection, actor.id, password_hash=hashed)
             self._audit.append(connection, actor, "account.password_changed", actor.id)
             self._end_sessions(connection, actor, actor.id, keep=actor.session_id)
+
+    def reset_password(self, actor: Actor, account_id: str, password: str) -> None:
+        """Set the password of somebody who forgot it; ends their sessions. For administrators."""
+        check_admin(actor)
+        with self._database.read() as connection:
+            username = str(self._row(connection, account_id).username)
+        hashed = self._proofs.passwords.hash(check_password(password, username))
+        with self._database.write() as connection:
+            self._row(connection, account_id)
+            self._set(connection, account_id, password_hash=hashed)
+            self._audit.append(connection, actor, "account.password_reset", account_id)
+            self._end_sessions(connection, actor, account_id, keep=actor.session_id)
 
     def check_own_password(self, actor: Actor, password: str) -> str:
         """Return the user name if this is the actor's own password. Raises `Denied`.
@@ -65,12 +77,19 @@ class SecondFactor(Room):
             row = self._row(connection, actor.id)
             if row.totp_secret is not None:
                 raise Conflict("An authenticator app is set up already. Remove it first.")
-            sealed = self._proofs.keys.encrypt(secret, context=f"totp:{actor.id}")
+            sealed = self._proofs.keys.encrypt(secret, context=_context(row))
             self._set(connection, actor.id, totp_pending=sealed)
             self._audit.append(connection, actor, "account.totp_started", actor.id)
-            return pyotp.TOTP(secret).provisioning_uri(
-                name=str(row.username), issuer_name=self._settings.tre_name
-            )
+            return self._uri(row, secret)
+
+    def pending_totp(self, actor: Actor) -> str | None:
+        """Return the URI of an app that waits to be confirmed, None if there is none."""
+        with self._database.read() as connection:
+            query = select(accounts).where(accounts.c.id == actor.id)
+            row = connection.execute(query).one_or_none()
+        if row is None or row.totp_pending is None:
+            return None
+        return self._uri(row, self._proofs.keys.decrypt(row.totp_pending, context=_context(row)))
 
     def confirm_totp(self, actor: Actor, code: str) -> None:
         """Turn the authenticator app on, shown to work by a code of it.
@@ -122,13 +141,22 @@ class SecondFactor(Room):
         return True
 
     def _step(self, sealed: str, row: Row[Any], code: str) -> int | None:
-        secret = self._proofs.keys.decrypt(sealed, context=f"totp:{row.id}")
+        secret = self._proofs.keys.decrypt(sealed, context=_context(row))
         last = -1 if row.totp_last_step is None else int(row.totp_last_step)
         return matching_step(secret, code, self._clock.now(), after=last)
+
+    def _uri(self, row: Row[Any], secret: str) -> str:
+        return pyotp.TOTP(secret).provisioning_uri(
+            name=str(row.username), issuer_name=self._settings.tre_name
+        )
 
     @staticmethod
     def _set(connection: Connection, account_id: str, **values: object) -> None:
         connection.execute(update(accounts).where(accounts.c.id == account_id).values(**values))
+
+
+def _context(row: Row[Any]) -> str:
+    return f"totp:{row.id}"
 
 
 def matching_step(secret: str, code: str, now: datetime, *, after: int) -> int | None:
