@@ -93,11 +93,15 @@ COUNT_WORDS = frozenset(
     """
     n count counts cnt freq frequency frequencies event events death deaths case cases control
     controls patient patients people person persons participant participants subject subjects
-    individual individuals number numbers num no nobs obs observed observation observations
+    individual individuals number numbers num nobs obs observed observation observations
     censored exposed total totals woman women man men children births admissions visits episodes
     all
     """.split()  # noqa: SIM905 reads better as words
 )
+_ROW_WORDS = frozenset(
+    {"n", "count", "counts", "number", "freq", "frequency", "events", "deaths", "nobs"}
+)
+"""Fewer than for columns: a row is often named after its group, "women" for instance."""
 _PAIRS = (frozenset({"at", "risk"}), frozenset({"sample", "size"}), frozenset({"group", "size"}))
 _OTHER_STATISTICS = frozenset(
     """
@@ -117,11 +121,20 @@ def _words(name: str) -> frozenset[str]:
 
 
 def says_count(name: str) -> bool:
-    """Whether a column's or row's name says that its numbers count something."""
+    """Whether a column's name says that its numbers count something."""
+    return _says(name, COUNT_WORDS)
+
+
+def row_says_count(name: str) -> bool:
+    """Whether a row's name says that its numbers count something."""
+    return _says(name, _ROW_WORDS)
+
+
+def _says(name: str, count_words: frozenset[str]) -> bool:
     words = _words(name)
     if words & _OTHER_STATISTICS:
         return False
-    return bool(words & COUNT_WORDS) or "#" in words or any(pair <= words for pair in _PAIRS)
+    return bool(words & count_words) or "#" in words or any(pair <= words for pair in _PAIRS)
 
 
 def says_total(name: str) -> bool:

@@ -19,6 +19,7 @@ from carrel.airlock.rules.cells import (
     Cell,
     Kind,
     read_cell,
+    row_says_count,
     says_count,
     says_midpoint,
     says_row_number,
@@ -185,7 +186,7 @@ class _Column:
             return
         counted = self._is_count
         for row, (cell, label) in enumerate(zip(self.cells, labels, strict=True), start=2):
-            if counted or says_count(label):
+            if counted or row_says_count(label):
                 yield from self._cell(row, cell, policy)
             elif cell.is_whole and cell.kind is Kind.NUMBER:
                 yield from self._stray(row, cell, policy)

@@ -3,6 +3,7 @@
 A type is allowed by name, by its first bytes and by a parser that succeeds, all three.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -163,19 +164,26 @@ _PNG_DRAWS = frozenset(
 )  # fmt: skip
 
 
+_MATPLOTLIB = re.compile(rb"Software\x00Matplotlib version[0-9.]{1,12}, https://matplotlib\.org/")
+
+
+def _harmless(kind: bytes, body: bytes) -> bool:
+    """Whether a text chunk is the one that Matplotlib writes into every image."""
+    return kind == b"tEXt" and bool(_MATPLOTLIB.fullmatch(body))
+
+
 def _check_png(content: bytes) -> Iterator[Finding]:
     at, kind = 8, b""
-    extra: set[str] = set()
+    hidden = False
     while kind != b"IEND":
         size, kind = struct.unpack_from(">I4s", content, at)
         (claimed,) = struct.unpack_from(">I", content, at + 8 + size)
         if zlib.crc32(content[at + 4 : at + 8 + size]) != claimed:
             yield Finding("unreadable", Severity.CANNOT_TELL, "The image is broken; save it again.")
             return
-        if kind not in _PNG_DRAWS:
-            extra.add(kind.decode("ascii", "replace"))
+        hidden |= kind not in _PNG_DRAWS and not _harmless(kind, content[at + 8 : at + 8 + size])
         at += 12 + size
-    if extra:
+    if hidden:
         yield _hidden_text()
     if at != len(content):
         yield _trailing()

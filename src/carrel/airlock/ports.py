@@ -1,0 +1,129 @@
+"""What does the airlock need from outside: a store, scanners, the policy of a workspace?"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Protocol
+
+from carrel.airlock.rules import AirlockPolicy, Direction, Finding, Stage
+from carrel.core.audit import Audit
+from carrel.core.clock import Clock
+from carrel.core.database import Database
+from carrel.core.queue import Queue
+from carrel.core.settings import Settings
+from carrel.runtime.ports import Boxes
+
+__all__ = ["Boxes", "Ground", "Policies", "Scanner", "Store", "Stored", "Subject"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a store has taken in, measured while it was written."""
+
+    sha256: str
+    size_bytes: int
+
+
+class Store(Protocol):
+    """Keeps the files of requests: one folder per request and stage, one object per file id.
+
+    Ids are canonical UUIDs. An object is never changed: it is put once, moved, and deleted.
+    Everything but `put` may be called twice. Survives `kill -9` and power loss at any point.
+
+    Raises `Unavailable` if a later retry may succeed (full disk, store away).
+    """
+
+    def put(
+        self, request_id: str, file_id: str, content: Iterable[bytes], *, limit_bytes: int
+    ) -> Stored:
+        """Write a new object into the stage `draft`, whole or not at all, hashing it on the way.
+
+        Raises `InvalidRequest` if the content is longer than `limit_bytes`, and whatever
+        `content` raises; nothing of it stays.
+        """
+        ...
+
+    def open(self, request_id: str, stage: Stage, file_id: str) -> BinaryIO:
+        """Open an object as a real file at its beginning. Raises `NotFound`."""
+        ...
+
+    def move(self, request_id: str, file_id: str, old: Stage, new: Stage) -> None:
+        """Move an object; nothing happens if it was moved already. Raises `NotFound`."""
+
+    def delete(self, request_id: str, stage: Stage, file_id: str) -> None:
+        """Delete an object; nothing happens if it is not there."""
+
+    def drop(self, request_id: str) -> None:
+        """Delete everything of a request, unlisted leftovers too."""
+
+    def objects(self, request_id: str) -> Sequence[tuple[Stage, str]]:
+        """List what there is of a request, sorted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One sealed file, as a scanner sees it."""
+
+    name: str
+    direction: Direction
+    size_bytes: int
+    sha256: str
+    open: Callable[[], BinaryIO]
+    policy: AirlockPolicy
+    context: Mapping[str, Any] = field(default_factory=dict)
+    """What the author declares about the file: a claim, not evidence."""
+
+
+class Scanner(Protocol):
+    """Examines one file. A scanner that raises, for whatever reason, could not tell."""
+
+    name: str
+    version: str
+    """Grows with every change of what it finds; recorded with each finding."""
+
+    def examine(self, subject: Subject) -> Sequence[Finding]:
+        """Return what was found; nothing means that it passes.
+
+        What cannot be examined is a finding of severity `cannot_tell`, never silence.
+        """
+        ...
+
+
+class WorkspaceRules(Protocol):
+    """What the airlock reads of a workspace's policy."""
+
+    @property
+    def airlock_enabled(self) -> bool:
+        """Whether files may cross the boundary of this workspace at all."""
+        ...
+
+
+class Policies(Protocol):
+    """Knows the workspaces; the room `workspaces` is one."""
+
+    def policy(self, workspace_id: str) -> WorkspaceRules:
+        """Return the policy of a workspace. Raises `NotFound`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What every use case of the airlock stands on."""
+
+    database: Database
+    audit: Audit
+    clock: Clock
+    queue: Queue
+    settings: Settings
+    store: Store
+    boxes: Boxes
+    policies: Policies
+
+    @property
+    def policy(self) -> AirlockPolicy:
+        """The rules in force now."""
+        return AirlockPolicy(
+            threshold=self.settings.small_count_threshold,
+            file_limit=self.settings.request_file_limit,
+            bytes_limit=self.settings.request_bytes_limit,
+        )

@@ -1,0 +1,179 @@
+"""How are the airlock's rows read into requests?"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Row, Table, select
+
+from carrel.airlock import tables
+from carrel.airlock.rules import (
+    AirlockRequest,
+    Direction,
+    Finding,
+    HistoryEntry,
+    RequestFile,
+    Review,
+    Severity,
+    Stage,
+    Status,
+)
+from carrel.core.errors import NotFound
+
+T = TypeVar("T")
+_AnyRow = Row[Any]
+
+
+def load_request(connection: Connection, request_id: str, *, lock: bool = False) -> AirlockRequest:
+    """Return a whole request; `lock` keeps other writers out until the end of the transaction.
+
+    Raises `NotFound`.
+    """
+    query = select(tables.requests).where(tables.requests.c.id == request_id)
+    if lock:
+        query = query.with_for_update()  # SQLite's writers are alone anyway
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise no_request()
+    return _completed(connection, [row])[0]
+
+
+def no_request() -> NotFound:
+    """Return the error for a request that is absent or not the actor's to know."""
+    return NotFound("There is no such airlock request in this workspace.")
+
+
+def load_requests(
+    connection: Connection, where: Iterable[ColumnElement[bool]]
+) -> Sequence[AirlockRequest]:
+    """Return the matching requests, newest first."""
+    query = select(tables.requests).where(*where).order_by(tables.requests.c.created_at.desc())
+    return _completed(connection, connection.execute(query).all())
+
+
+def load_findings(connection: Connection, request_id: str, seal: int) -> Sequence[Finding]:
+    """Return what the scanners found in one seal, in the order of files and scanners."""
+    table = tables.findings
+    query = (
+        select(table)
+        .where(table.c.request_id == request_id, table.c.seal == seal)
+        .order_by(table.c.position)
+    )
+    return [_finding(row) for row in connection.execute(query)]
+
+
+def load_seal(connection: Connection, request_id: str, seal: int) -> Row[Any]:
+    """Return the row of one seal. Raises `NotFound`."""
+    table = tables.seals
+    query = select(table).where(table.c.request_id == request_id, table.c.number == seal)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotFound("This request was not submitted yet, so nothing is sealed.")
+    return row
+
+
+def _completed(connection: Connection, rows: Sequence[_AnyRow]) -> list[AirlockRequest]:
+    ids = [row.id for row in rows]
+    files = _grouped(connection, tables.files, "position", ids, _file)
+    reviews = _grouped(connection, tables.reviews, "at", ids, _review)
+    history = _grouped(connection, tables.moves, "version", ids, _move)
+    return [
+        replace(
+            _request(row), files=files[row.id], reviews=reviews[row.id], history=history[row.id]
+        )
+        for row in rows
+    ]
+
+
+def _grouped(
+    connection: Connection,
+    table: Table,
+    order: str,
+    request_ids: Sequence[str],
+    read: Callable[[_AnyRow], T],
+) -> Mapping[str, tuple[T, ...]]:
+    found: dict[str, tuple[T, ...]] = defaultdict(tuple)
+    for start in range(0, len(request_ids), 500):
+        some = request_ids[start : start + 500]
+        query = select(table).where(table.c.request_id.in_(some)).order_by(table.c[order])
+        for row in connection.execute(query):
+            found[row.request_id] += (read(row),)
+    return found
+
+
+def _request(row: _AnyRow) -> AirlockRequest:
+    return AirlockRequest(
+        id=row.id,
+        workspace_id=row.workspace_id,
+        type=Direction(row.type),
+        title=row.title,
+        justification=row.justification,
+        status=Status(row.status),
+        status_message=row.status_message,
+        author_id=row.author_id,
+        author_name=row.author_name,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        updated_by_id=row.updated_by_id,
+        updated_by_name=row.updated_by_name,
+        since=row.since,
+        version=row.version,
+        etag=row.etag,
+        seal=row.seal,
+        manifest_sha256=row.manifest_sha256,
+        policy_sha256=row.policy_sha256,
+        properties=row.properties,
+    )
+
+
+def _file(row: _AnyRow) -> RequestFile:
+    return RequestFile(
+        id=row.id,
+        name=row.name,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        stage=Stage(row.stage),
+        position=row.position,
+        context=row.context,
+    )
+
+
+def _review(row: _AnyRow) -> Review:
+    return Review(
+        id=row.id,
+        reviewer_id=row.reviewer_id,
+        reviewer_name=row.reviewer_name,
+        decision=row.decision,
+        explanation=row.explanation,
+        seal=row.seal,
+        manifest_sha256=row.manifest_sha256,
+        at=row.at,
+    )
+
+
+def _move(row: _AnyRow) -> HistoryEntry:
+    return HistoryEntry(
+        version=row.version,
+        at=row.at,
+        actor_id=row.actor_id,
+        actor_name=row.actor_name,
+        old=Status(row.old) if row.old else None,
+        new=Status(row.new),
+        message=row.message,
+        manifest_sha256=row.manifest_sha256,
+    )
+
+
+def _finding(row: _AnyRow) -> Finding:
+    return Finding(
+        rule=row.rule,
+        severity=Severity(row.severity),
+        sentence=row.sentence,
+        row=row.row,
+        column=row.column,
+        file=row.file,
+        sha256=row.sha256,
+        scanner=row.scanner,
+        scanner_version=row.scanner_version,
+    )

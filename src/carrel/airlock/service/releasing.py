@@ -1,0 +1,255 @@
+"""How does an approved export leave: ticket, verification, archive?"""
+
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, BinaryIO
+
+import orjson
+from sqlalchemy import Connection, Row, select, update
+
+from carrel.airlock import tables
+from carrel.airlock.rules import (
+    AirlockRequest,
+    Direction,
+    Release,
+    RequestFile,
+    Status,
+    Ticket,
+    Who,
+)
+from carrel.airlock.rules.names import MANIFEST_NAME, inbox_folder
+from carrel.airlock.rules.requests import canonical, part_of
+from carrel.airlock.service.base import Room, chunks
+from carrel.airlock.service.records import load_request, load_seal
+from carrel.core.actors import Actor, WorkspaceRole
+from carrel.core.errors import Conflict, Denied, NotFound
+from carrel.core.ids import fingerprint, new_id, new_secret
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The archive's one time stamp: the same release gives the same bytes."""
+
+
+@dataclass(slots=True)
+class OpenRelease:
+    """A verified release, ready to be streamed once. Close it when the last byte is sent."""
+
+    release: Release
+    filename: str
+    media_type: str
+    sha256: str
+    """Of the one file, when there is one; empty for an archive."""
+    size_bytes: int | None
+    content: Iterator[bytes]
+    close: Any
+
+
+class Releasing(Room):
+    """The use cases of whoever takes a release out."""
+
+    def release_ticket(self, actor: Actor, request_id: str) -> Ticket:
+        """Make a single-use ticket for the author, or for an owner of the workspace."""
+        now = self._clock.now()
+        ticket = Ticket(
+            token=new_secret(),
+            request_id=request_id,
+            expires_at=now + timedelta(minutes=self._ground.settings.release_ticket_minutes),
+        )
+        with self._database.write() as connection:
+            request = self._visible(connection, actor, request_id, lock=True)
+            _check_releasable(actor, request)
+            ticket_id = new_id()
+            connection.execute(
+                tables.tickets.insert(),
+                {
+                    "id": ticket_id,
+                    "request_id": request_id,
+                    "token_sha256": fingerprint(ticket.token),
+                    "account_id": actor.id,
+                    "made_at": now,
+                    "expires_at": ticket.expires_at,
+                },
+            )
+            self._record(connection, actor, "ticket_made", request, ticket=ticket_id)
+        return ticket
+
+    def open_release(self, actor: Actor, token: str) -> OpenRelease:
+        """Use a ticket up, and open what it lets out, verified against the seal beforehand.
+
+        Raises `NotFound` for a ticket that is unknown or another person's, `Conflict` for one
+        that is used up, `Denied` for one that is too old or revoked.
+        """
+        with self._database.read() as connection:
+            request = self._ticketed(connection, actor, token)
+            release = _load_release(connection, request)
+        with ExitStack() as stack:
+            opened = stack.enter_context(self._verified(request))
+            with self._database.write() as connection:
+                request = self._ticketed(connection, actor, token)
+                self._use_up(connection, token)
+                self._record(
+                    connection,
+                    actor,
+                    "released",
+                    request,
+                    manifest_sha256=release.manifest_sha256,
+                    policy_sha256=release.policy_sha256,
+                    files=[file.sha256 for file in release.files],
+                )
+            return _opened(release, opened, stack.pop_all())
+
+    def _ticketed(self, connection: Connection, actor: Actor, token: str) -> AirlockRequest:
+        row = self._ticket_row(connection, actor, token)
+        if row.used_at is not None:
+            raise Conflict("This ticket was used already. Ask for a new one at the request.")
+        if row.revoked_at is not None:
+            raise Denied("This release was revoked; nothing can be downloaded any more.")
+        if row.expires_at <= self._clock.now():
+            raise Denied("This ticket is too old. Ask for a new one at the request.")
+        request = self._visible(connection, actor, row.request_id)
+        _check_releasable(actor, request)
+        return request
+
+    def _ticket_row(self, connection: Connection, actor: Actor, token: str) -> Row[Any]:
+        table = tables.tickets
+        query = select(table).where(table.c.token_sha256 == fingerprint(token)).with_for_update()
+        row = connection.execute(query).one_or_none()
+        if row is None or row.account_id != actor.id:
+            raise NotFound("There is no such release ticket.")
+        return row
+
+    def _use_up(self, connection: Connection, token: str) -> None:
+        connection.execute(
+            update(tables.tickets)
+            .where(tables.tickets.c.token_sha256 == fingerprint(token))
+            .values(used_at=self._clock.now())
+        )
+
+
+def _check_releasable(actor: Actor, request: AirlockRequest) -> None:
+    if request.type is not Direction.EXPORT:
+        raise Conflict("An import is delivered into the workspace's inbox; it is not downloaded.")
+    is_owner = WorkspaceRole.OWNER in actor.roles_in(request.workspace_id)
+    if part_of(actor, request) is not Who.AUTHOR and not is_owner:
+        raise Denied(
+            "Only the author of this request or an owner of the workspace may take it out."
+        )
+    if request.status is Status.REVOKED:
+        raise Denied("This release was revoked; nothing can be downloaded any more.")
+    if request.status is not Status.APPROVED:
+        raise Conflict(f"This request is {request.status.words}; only an approved one can leave.")
+
+
+def _load_release(connection: Connection, request: AirlockRequest) -> Release:
+    row = connection.execute(
+        select(tables.releases).where(tables.releases.c.request_id == request.id)
+    ).one()
+    seal = load_seal(connection, request.id, request.seal)
+    return Release(
+        request_id=request.id,
+        workspace_id=request.workspace_id,
+        title=request.title,
+        manifest=seal.manifest,
+        manifest_sha256=seal.sha256,
+        policy_sha256=seal.policy_sha256,
+        files=request.files,
+        record=row.record,
+    )
+
+
+def release_record(connection: Connection, request_id: str, tre_name: str) -> str:
+    """Return what travels with a release: the seal, its policy, and who approved it."""
+    request = load_request(connection, request_id)
+    seal = load_seal(connection, request_id, request.seal)
+    return canonical(
+        {
+            "version": 1,
+            "tre": tre_name,
+            "request": request.id,
+            "workspace": request.workspace_id,
+            "title": request.title,
+            "author": request.author_name,
+            "manifest": orjson.loads(seal.manifest),
+            "manifest_sha256": seal.sha256,
+            "policy": seal.policy,
+            "policy_sha256": seal.policy_sha256,
+            "reviews": [
+                {
+                    "reviewer": review.reviewer_name,
+                    "decision": review.decision,
+                    "manifest_sha256": review.manifest_sha256,
+                    "at": review.at.isoformat(),
+                }
+                for review in request.reviews
+                if review.seal == request.seal
+            ],
+        }
+    )
+
+
+def _opened(
+    release: Release, opened: Sequence[tuple[RequestFile, BinaryIO]], stack: ExitStack
+) -> OpenRelease:
+    if len(opened) == 1:
+        file, content = opened[0]
+        return OpenRelease(
+            release=release,
+            filename=file.name.rsplit("/", 1)[-1],
+            media_type="application/octet-stream",
+            sha256=file.sha256,
+            size_bytes=file.size_bytes,
+            content=chunks(content),
+            close=stack.close,
+        )
+    return OpenRelease(
+        release=release,
+        filename=f"{inbox_folder(release.title, release.request_id)}.zip",
+        media_type="application/zip",
+        sha256="",
+        size_bytes=None,
+        content=zip_chunks(release.record, opened),
+        close=stack.close,
+    )
+
+
+class _Sink(io.RawIOBase):
+    """Collects what the archive writer writes, until it is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, piece: Any) -> int:
+        self._parts.append(bytes(piece))
+        return len(piece)
+
+    def taken(self) -> bytes:
+        parts, self._parts = self._parts, []
+        return b"".join(parts)
+
+
+def zip_chunks(record: str, opened: Sequence[tuple[RequestFile, BinaryIO]]) -> Iterator[bytes]:
+    """Yield an archive, stored and not compressed: always the same bytes for the same release."""
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(_entry(MANIFEST_NAME, len(record)), record)
+        for file, content in opened:
+            with archive.open(_entry(file.name, file.size_bytes), "w") as entry:
+                for chunk in chunks(content):
+                    entry.write(chunk)
+                    yield sink.taken()
+    yield sink.taken()
+
+
+def _entry(name: str, size_bytes: int) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.create_system = 3  # Unix, on every system
+    entry.external_attr = 0o644 << 16
+    entry.file_size = size_bytes
+    return entry

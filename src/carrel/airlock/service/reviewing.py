@@ -1,0 +1,214 @@
+"""How do members look at requests, and how does a reviewer decide?"""
+
+from collections.abc import Sequence
+from typing import BinaryIO
+
+from sqlalchemy import Connection, update
+
+from carrel.airlock import tables
+from carrel.airlock.rules import (
+    AirlockRequest,
+    Direction,
+    Finding,
+    RequestFile,
+    Severity,
+    Stage,
+    Status,
+    Who,
+    check_move,
+    check_who,
+    verdict_of,
+)
+from carrel.airlock.rules.requests import part_of
+from carrel.airlock.service.base import (
+    DELIVER,
+    FILE_AWAY,
+    TEXT_LIMIT,
+    WITHDRAW,
+    Room,
+    check_seal,
+)
+from carrel.airlock.service.records import (
+    load_findings,
+    load_request,
+    load_requests,
+    load_seal,
+)
+from carrel.core.actors import Actor
+from carrel.core.errors import Conflict, InvalidRequest, NotFound
+from carrel.core.ids import new_id
+
+VIEWABLE = frozenset({Status.IN_REVIEW, Status.APPROVED, Status.REJECTED, Status.REVOKED})
+"""Where a reviewer may look into the sealed files."""
+
+
+class Reviewing(Room):
+    """The use cases of everybody who looks, and of the reviewer."""
+
+    def get(self, actor: Actor, request_id: str) -> AirlockRequest:
+        """Return a request of a workspace that the actor is a member of."""
+        with self._database.read() as connection:
+            return self._visible(connection, actor, request_id)
+
+    def list(self, actor: Actor, workspace_id: str) -> Sequence[AirlockRequest]:
+        """Return the requests of one workspace, newest first. Raises `NotFound` to strangers."""
+        if not (actor.is_system or actor.is_member(workspace_id)):
+            raise NotFound("There is no such workspace, or you are no member of it.")
+        with self._database.read() as connection:
+            return load_requests(connection, [tables.requests.c.workspace_id == workspace_id])
+
+    def list_mine(self, actor: Actor) -> Sequence[AirlockRequest]:
+        """Return the requests of every workspace that the actor is a member of, newest first."""
+        mine = [key for key, roles in actor.workspace_roles.items() if roles]
+        with self._database.read() as connection:
+            return load_requests(connection, [tables.requests.c.workspace_id.in_(mine)])
+
+    def list_findings(self, actor: Actor, request_id: str) -> Sequence[Finding]:
+        """Return what the scanners found in the newest seal."""
+        with self._database.read() as connection:
+            request = self._visible(connection, actor, request_id)
+            return load_findings(connection, request_id, request.seal)
+
+    def get_manifest(self, actor: Actor, request_id: str) -> str:
+        """Return the newest seal's manifest, byte for byte. Raises `NotFound` before the first."""
+        with self._database.read() as connection:
+            request = self._visible(connection, actor, request_id)
+            return str(load_seal(connection, request_id, request.seal).manifest)
+
+    def open_content(
+        self, actor: Actor, request_id: str, name: str
+    ) -> tuple[RequestFile, BinaryIO]:
+        """Open one sealed file for its reviewer, verified against the seal.
+
+        Never for the author: what an author reads here would have left without a review.
+        """
+        with self._database.read() as connection:
+            request = self._viewable(connection, actor, request_id)
+        file = request.file(name)
+        if file is None:
+            raise NotFound("This request has no file of that name.")
+        content = self._store.open(request.id, file.stage, file.id)
+        try:
+            check_seal(file, content)
+            with self._database.write() as connection:
+                self._viewable(connection, actor, request_id)
+                self._record(connection, actor, "file_viewed", request, sha256=file.sha256)
+        except BaseException:
+            content.close()
+            raise
+        return file, content
+
+    def _viewable(self, connection: Connection, actor: Actor, request_id: str) -> AirlockRequest:
+        request = self._visible(connection, actor, request_id)
+        check_who(Who.REVIEWER, part_of(actor, request))
+        if request.status not in VIEWABLE:
+            raise Conflict(
+                f"This request is {request.status.words}; its files can be read during a review."
+            )
+        return request
+
+    def review(
+        self, actor: Actor, request_id: str, *, approve: bool, explanation: str,
+        seen_manifest_sha256: str,
+    ) -> AirlockRequest:  # fmt: skip
+        """Decide about the seal that was seen. Never by its author, whatever their roles.
+
+        Raises `Conflict` if the seal in force is another one than was seen.
+        """
+        new = Status.APPROVING if approve else Status.REJECTING
+        with self._database.write() as connection:
+            request = self._visible(connection, actor, request_id, lock=True)
+            check_who(Who.REVIEWER, part_of(actor, request))
+            check_move(request.status, new, Who.REVIEWER)
+            if seen_manifest_sha256 != request.manifest_sha256:
+                raise Conflict(
+                    "The files you saw are not the files sealed now. Reload the request and look "
+                    "again."
+                )
+            reason = self._reason(connection, request, approve, explanation)
+            self._vote(connection, actor, request, "approved" if approve else "rejected", reason)
+            self._move(connection, actor, request, new, reason)
+            self._put_work(connection, DELIVER if approve else FILE_AWAY, request)
+            return load_request(connection, request_id)
+
+    def return_to_author(self, actor: Actor, request_id: str, explanation: str) -> AirlockRequest:
+        """Give a request back to its author, who may change it and submit again."""
+        reason = _required(explanation, "Say what the author should change.")
+        with self._database.write() as connection:
+            request = self._visible(connection, actor, request_id, lock=True)
+            self._move(connection, actor, request, Status.RETURNED, reason)
+            self._vote(connection, actor, request, "returned", reason)
+            return load_request(connection, request_id)
+
+    def revoke(self, actor: Actor, request_id: str, reason: str) -> AirlockRequest:
+        """Withdraw an approval: no more tickets; an import is taken out of the inbox."""
+        said = _required(reason, "Say why the approval is withdrawn.")
+        with self._database.write() as connection:
+            request = self._visible(connection, actor, request_id, lock=True)
+            self._move(connection, actor, request, Status.REVOKED, said)
+            self._vote(connection, actor, request, "revoked", said)
+            connection.execute(
+                update(tables.tickets)
+                .where(tables.tickets.c.request_id == request_id)
+                .values(revoked_at=self._clock.now())
+            )
+            if request.type is Direction.IMPORT:
+                self._put_work(connection, WITHDRAW, request)
+            return load_request(connection, request_id)
+
+    def _reason(
+        self, connection: Connection, request: AirlockRequest, approve: bool, explanation: str
+    ) -> str:
+        """Return the explanation; rejecting, and approving against a flag, need one."""
+        if not approve:
+            return _required(explanation, "Say why you reject the request.")
+        verdict = verdict_of(load_findings(connection, request.id, request.seal))
+        if verdict is Severity.FLAG:
+            return _required(
+                explanation, "The scanners flagged this request. Say why it may cross even so."
+            )
+        return _limited(explanation)
+
+    def _vote(
+        self, connection: Connection, actor: Actor, request: AirlockRequest, decision: str,
+        explanation: str,
+    ) -> None:  # fmt: skip
+        connection.execute(
+            tables.reviews.insert(),
+            {
+                "id": new_id(),
+                "request_id": request.id,
+                "seal": request.seal,
+                "reviewer_id": actor.id,
+                "reviewer_name": actor.name,
+                "decision": decision,
+                "explanation": explanation,
+                "manifest_sha256": request.manifest_sha256,
+                "at": self._clock.now(),
+            },
+        )
+
+
+def _limited(explanation: str) -> str:
+    text = explanation.strip()
+    if len(text) > TEXT_LIMIT or "\x00" in text:
+        raise InvalidRequest(
+            f"An explanation is text of at most {TEXT_LIMIT} characters.", field="explanation"
+        )
+    return text
+
+
+def _required(explanation: str, sentence: str) -> str:
+    text = _limited(explanation)
+    if not text:
+        raise InvalidRequest(sentence, field="explanation")
+    return text
+
+
+def stage_after(status: Status) -> Stage:
+    """Return in which stage the files of a decided request lie."""
+    return {
+        Status.APPROVED: Stage.APPROVED,
+        Status.REJECTED: Stage.REJECTED,
+        Status.BLOCKED: Stage.BLOCKED,
+    }[status]

@@ -1,0 +1,234 @@
+"""Where do the files of requests lie? In a folder of the host, or in memory for tests."""
+
+import errno
+import fcntl
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from carrel.airlock.ports import Stored
+from carrel.airlock.rules import Stage
+from carrel.core.errors import InvalidRequest, NotFound, OutsideFailure, Unavailable
+from carrel.core.ids import new_id
+from carrel.runtime.launcher.names import is_id
+
+_PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOMEM})
+_PARTIAL = ".partial"
+
+
+def _too_large(limit_bytes: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"There is room for {limit_bytes} more bytes in this request, and the file is larger. "
+        "Remove another file, or raise a second request.",
+        field="file",
+    )
+
+
+def _absent() -> NotFound:
+    return NotFound("This file is not in the airlock's store any more.")
+
+
+class FolderStore:
+    """Keeps objects below `root` as `<request>/<stage>/<file id>`, readable by Carrel alone."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(
+        self, request_id: str, file_id: str, content: Iterable[bytes], *, limit_bytes: int
+    ) -> Stored:
+        """Write beside, flush to the disk, then rename into place."""
+        target = self._path(request_id, Stage.DRAFT, file_id)
+        with _translated():
+            _make_folder(self._root / _PARTIAL)
+            _make_folder(target.parent)
+        partial = self._root / _PARTIAL / new_id()
+        try:
+            stored = _write(partial, content, limit_bytes)
+            with _translated():
+                partial.rename(target)
+                _flush_folder(target.parent)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        return stored
+
+    def open(self, request_id: str, stage: Stage, file_id: str) -> BinaryIO:
+        """Open without following a link."""
+        path = self._path(request_id, stage, file_id)
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise _absent() from error
+        except OSError as error:
+            raise _failure(error) from error
+        return os.fdopen(descriptor, "rb")
+
+    def move(self, request_id: str, file_id: str, old: Stage, new: Stage) -> None:
+        """Rename from stage to stage."""
+        source, target = (self._path(request_id, stage, file_id) for stage in (old, new))
+        with _translated():
+            _make_folder(target.parent)
+            try:
+                source.rename(target)
+            except FileNotFoundError as error:
+                if not target.exists():
+                    raise _absent() from error
+            _flush_folder(target.parent)
+
+    def delete(self, request_id: str, stage: Stage, file_id: str) -> None:
+        """Unlink."""
+        with _translated():
+            self._path(request_id, stage, file_id).unlink(missing_ok=True)
+
+    def drop(self, request_id: str) -> None:
+        """Remove the request's whole folder."""
+        with _translated(), suppress(FileNotFoundError):
+            shutil.rmtree(self._folder(request_id))
+
+    def objects(self, request_id: str) -> Sequence[tuple[Stage, str]]:
+        """List the request's folder."""
+        folder = self._folder(request_id)
+        return sorted((Stage(path.parent.name), path.name) for path in folder.glob("*/*"))
+
+    def remove_partial(self) -> int:
+        """Remove what killed uploads left, and nothing that is being written. Returns how many."""
+        return sum(_remove_abandoned(path) for path in (self._root / _PARTIAL).glob("*"))
+
+    def _folder(self, request_id: str) -> Path:
+        if not is_id(request_id):
+            raise _absent()
+        return self._root / request_id
+
+    def _path(self, request_id: str, stage: Stage, file_id: str) -> Path:
+        if not is_id(file_id):
+            raise _absent()
+        return self._folder(request_id) / stage.value / file_id
+
+
+def _write(path: Path, content: Iterable[bytes], limit_bytes: int) -> Stored:
+    digest, size = hashlib.sha256(), 0
+    with _translated():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # held while we live: see remove_partial
+        for chunk in content:
+            size += len(chunk)
+            if size > limit_bytes:
+                raise _too_large(limit_bytes)
+            digest.update(chunk)
+            with _translated():
+                _write_all(descriptor, chunk)
+        with _translated():
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return Stored(digest.hexdigest(), size)
+
+
+def _remove_abandoned(path: Path) -> bool:
+    try:
+        with path.open("rb") as content:
+            fcntl.flock(content, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    return True
+
+
+def _write_all(descriptor: int, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _flush_folder(folder.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _failure(error) from error
+
+
+def _failure(error: OSError) -> OutsideFailure:
+    detail = f"{error.strerror}: {error.filename}"
+    if error.errno in _PASSING:
+        return Unavailable(
+            "The airlock's store is full or does not answer. Nothing was kept of this file; tell "
+            "an administrator and try again.",
+            log_detail=detail,
+        )
+    return OutsideFailure(
+        "The airlock's store cannot be used. Tell an administrator.", log_detail=detail
+    )
+
+
+class MemoryStore:
+    """Keeps objects in a dictionary, for tests."""
+
+    def __init__(self) -> None:
+        self._objects: dict[tuple[str, Stage, str], bytes] = {}
+
+    def put(
+        self, request_id: str, file_id: str, content: Iterable[bytes], *, limit_bytes: int
+    ) -> Stored:
+        """Remember the content."""
+        kept = bytearray()
+        for chunk in content:
+            kept += chunk
+            if len(kept) > limit_bytes:
+                raise _too_large(limit_bytes)
+        self._objects[request_id, Stage.DRAFT, file_id] = bytes(kept)
+        return Stored(hashlib.sha256(kept).hexdigest(), len(kept))
+
+    def open(self, request_id: str, stage: Stage, file_id: str) -> BinaryIO:
+        """Open a copy in memory."""
+        try:
+            return io.BytesIO(self._objects[request_id, stage, file_id])
+        except KeyError as error:
+            raise _absent() from error
+
+    def move(self, request_id: str, file_id: str, old: Stage, new: Stage) -> None:
+        """Rename the key."""
+        if (request_id, old, file_id) in self._objects:
+            content = self._objects.pop((request_id, old, file_id))
+            self._objects[request_id, new, file_id] = content
+        elif (request_id, new, file_id) not in self._objects:
+            raise _absent()
+
+    def delete(self, request_id: str, stage: Stage, file_id: str) -> None:
+        """Forget the object."""
+        self._objects.pop((request_id, stage, file_id), None)
+
+    def drop(self, request_id: str) -> None:
+        """Forget every object of the request."""
+        for key in [key for key in self._objects if key[0] == request_id]:
+            del self._objects[key]
+
+    def objects(self, request_id: str) -> Sequence[tuple[Stage, str]]:
+        """List the keys."""
+        return sorted((stage, name) for owner, stage, name in self._objects if owner == request_id)
+
+    def overwrite(self, request_id: str, stage: Stage, file_id: str, content: bytes) -> None:
+        """Change an object as nobody may: what a test of tampering does."""
+        self._objects[request_id, stage, file_id] = content

@@ -1,0 +1,157 @@
+"""How does the airlock remember requests, seals, findings, reviews and releases?"""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from carrel.core.database import Json, Moment, metadata
+
+
+def _request() -> Column[str]:
+    return Column(
+        "request_id",
+        String(36),
+        ForeignKey("airlock_requests.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    )
+
+
+requests = Table(
+    "airlock_requests",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("workspace_id", String(36), nullable=False),
+    Column("type", String, nullable=False),
+    Column("title", String, nullable=False),
+    Column("justification", String, nullable=False),
+    Column("status", String, nullable=False),
+    Column("status_message", String, nullable=False),
+    Column("author_id", String, nullable=False),
+    Column("author_name", String, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("updated_by_id", String, nullable=False),
+    Column("updated_by_name", String, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("etag", String, nullable=False),
+    Column("seal", Integer, nullable=False),
+    Column("manifest_sha256", String(64), nullable=False),
+    Column("policy_sha256", String(64), nullable=False),
+    Column("properties", Json, nullable=False),
+    Index("ix_airlock_requests_workspace", "workspace_id", "created_at"),
+    Index("ix_airlock_requests_status", "status", "since"),
+)
+
+files = Table(
+    "airlock_files",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _request(),
+    Column("name", String, nullable=False),
+    Column("folded", String, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("context", Json, nullable=False),
+    Column("added_at", Moment, nullable=False),
+    UniqueConstraint("request_id", "folded"),
+)
+
+seals = Table(
+    "airlock_seals",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _request(),
+    Column("number", Integer, nullable=False),
+    Column("manifest", String, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("policy", Json, nullable=False),
+    Column("policy_sha256", String(64), nullable=False),
+    Column("sealed_at", Moment, nullable=False),
+    UniqueConstraint("request_id", "number"),
+)
+"""Every submission; rows are never changed."""
+
+moves = Table(
+    "airlock_moves",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _request(),
+    Column("version", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("actor_id", String, nullable=False),
+    Column("actor_name", String, nullable=False),
+    Column("old", String),
+    Column("new", String, nullable=False),
+    Column("message", String, nullable=False),
+    Column("manifest_sha256", String(64), nullable=False),
+    UniqueConstraint("request_id", "version"),
+)
+"""Every change of status; rows are never changed."""
+
+reviews = Table(
+    "airlock_reviews",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _request(),
+    Column("seal", Integer, nullable=False),
+    Column("reviewer_id", String, nullable=False),
+    Column("reviewer_name", String, nullable=False),
+    Column("decision", String, nullable=False),
+    Column("explanation", String, nullable=False),
+    Column("manifest_sha256", String(64), nullable=False),
+    Column("at", Moment, nullable=False),
+    UniqueConstraint("request_id", "seal", "reviewer_id", "decision"),
+)
+
+findings = Table(
+    "airlock_findings",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _request(),
+    Column("seal", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("file", String, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("scanner", String, nullable=False),
+    Column("scanner_version", String, nullable=False),
+    Column("rule", String, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("sentence", String, nullable=False),
+    Column("row", Integer),
+    Column("column", Integer),
+)
+
+tickets = Table(
+    "airlock_tickets",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _request(),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("account_id", String, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("used_at", Moment),
+    Column("revoked_at", Moment),
+)
+
+releases = Table(
+    "airlock_releases",
+    metadata,
+    Column("request_id", String(36), ForeignKey("airlock_requests.id", ondelete="CASCADE"),
+           primary_key=True),
+    Column("record", String, nullable=False),
+    Column("record_sha256", String(64), nullable=False),
+    Column("approved_at", Moment, nullable=False),
+)  # fmt: skip
+"""What an approved export may let leave: one row per request, never changed."""
