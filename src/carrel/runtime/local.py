@@ -52,7 +52,6 @@ class LocalRuntime:
         self._path = str(socket_path)
         self._images = images
         self._mine = threading.local()
-        self._remembered: SelfTest | None = None
 
     def uid_range(self) -> tuple[int, int]:
         """Return the first and the last host id reserved for this TRE's members and groups."""
@@ -231,32 +230,37 @@ class LocalRuntime:
             raise
 
     def _connected(self) -> socket.socket:
-        known: socket.socket | None = getattr(self._mine, "connection", None)
-        if known is not None and self._mine.pid == os.getpid() and not _is_closed(known):
-            return known
-        self._hang_up()
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._mine.connection, self._mine.pid = connection, os.getpid()
-        connection.settimeout(QUICK_SECONDS)
-        connection.connect(self._path)
-        return connection
+        line: _Line | None = getattr(self._mine, "line", None)
+        if line is None or line.is_closed():
+            self._hang_up()
+            line = self._mine.line = _Line(self._path)
+        return line.socket
 
     def _hang_up(self) -> None:
-        known: socket.socket | None = getattr(self._mine, "connection", None)
-        if known is not None:
-            known.close()
-            self._mine.connection = None
+        self._mine.line = None
 
 
-def _is_closed(connection: socket.socket) -> bool:
-    """Say whether the launcher hung up since the last answer, for instance to restart."""
-    try:
-        connection.setblocking(False)
-        return connection.recv(1) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
+class _Line:
+    """One thread's connection; it ends with the thread."""
+
+    def __init__(self, path: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._process = os.getpid()
+        self.socket.settimeout(QUICK_SECONDS)
+        self.socket.connect(path)
+
+    def is_closed(self) -> bool:
+        """Say whether the launcher hung up, for instance to restart, or this is another process."""
+        try:
+            self.socket.setblocking(False)
+            return self._process != os.getpid() or self.socket.recv(1) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def __del__(self) -> None:
+        self.socket.close()
 
 
 def _names(workspace_id: str, sandbox_id: str) -> dict[str, str]:

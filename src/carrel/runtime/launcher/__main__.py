@@ -56,7 +56,8 @@ def main() -> int:
             sweep.sweep_gone(tre)
             usable = not options.no_user_namespaces and selftest.user_namespaces_work(tre)
             tre = replace(tre, user_namespaces=usable or not tre.as_root)
-            selftest.outcome(tre, retry=True)  # before anybody may ask for anything
+            server.adopt_orphans()
+            server.work_apart(lambda: selftest.outcome(tre, retry=True))
             listener = server.bind(options.socket)
             sys.stderr.write(f"carrel-launcher: tre {tre.id} at {options.socket}\n")
             try:

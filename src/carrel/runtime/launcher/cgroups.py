@@ -45,9 +45,7 @@ def hierarchies() -> Hierarchies:
 
 def _delegated(mount: Path) -> Path:
     """Return the part of the v2 tree that belongs to this ordinary user, if any does."""
-    own = re.search(
-        r"^0::/(.*)$", Path("/proc/self/cgroup").read_text(encoding="utf-8"), re.MULTILINE
-    )
+    own = re.search(r"(?m)^0::/(.*)$", Path("/proc/self/cgroup").read_text(encoding="utf-8"))
     return mount / own[1] if own else mount
 
 

@@ -127,6 +127,7 @@ def _files(plan: Sandbox, view: View) -> Iterator[str]:
     yield from ("--dir", "/var", "--symlink", "../tmp", "/var/tmp")  # noqa: S108
     yield from ("--size", str(16 * 2**20), "--tmpfs", "/run")
     home = f"/home/{plan.name}"
+    yield from ("--perms", "0755", "--dir", "/home")  # else it is as closed as the home in it
     yield from ("--bind", str(view.files / "home" / str(plan.uid)), home)
     yield from ("--bind", str(view.files / "shared"), "/shared")
     yield from ("--bind", str(view.files / "outbox"), "/outbox")

@@ -26,8 +26,8 @@ PROCESSES = 40
 CPUS = 0.5
 SECONDS = 20.0
 APPARMOR = (
-    "ordinary users may not make user namespaces here (kernel.apparmor_restrict_unprivileged_userns "
-    "or user.max_user_namespaces); run the launcher as root, or give bwrap an AppArmor profile"
+    "ordinary users may not make user namespaces here (see kernel.apparmor_restrict_unprivileged_"
+    "userns, user.max_user_namespaces); run the launcher as root, or give bwrap a profile"
 )
 
 

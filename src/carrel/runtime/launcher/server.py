@@ -189,11 +189,14 @@ def bind(path: Path) -> socket.socket:
     return listener
 
 
-def serve(tre: Tre, listener: socket.socket, allowed: frozenset[int]) -> None:
-    """Answer until a SIGTERM; sandboxes go on without the launcher."""
-    # Ended children, and orphans of ours, vanish by themselves.
+def adopt_orphans() -> None:
+    """Let ended children, and what they leave behind, vanish by themselves from now on."""
     linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
+def serve(tre: Tre, listener: socket.socket, allowed: frozenset[int]) -> None:
+    """Answer until a SIGTERM; sandboxes go on without the launcher."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
     trimmed = time.monotonic()
@@ -210,6 +213,21 @@ def serve(tre: Tre, listener: socket.socket, allowed: frozenset[int]) -> None:
             listener.close()
             _serve_one(tre, connection, allowed, main)
         connection.close()
+
+
+def work_apart(work: Callable[[], object]) -> None:
+    """Do `work` in a child that may have children of its own, and wait for it."""
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        try:
+            work()
+        except Refused as refused:
+            sys.stderr.write(f"carrel-launcher: {refused}\n")
+        finally:
+            os._exit(0)
+    with contextlib.suppress(ChildProcessError):  # the kernel reaped it: nobody asks how it ended
+        os.waitpid(pid, 0)
 
 
 def _serve_one(tre: Tre, connection: socket.socket, allowed: frozenset[int], main: int) -> NoReturn:

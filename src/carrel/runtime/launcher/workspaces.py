@@ -189,7 +189,8 @@ def _processes(tre: Tre) -> list[tuple[int, str]]:
         found |= dict.fromkeys(pids | _recorded(tre, workspace_id), workspace_id)
     for pid in _all_pids() if tre.as_root else ():
         with contextlib.suppress(OSError):
-            if tre.first_uid <= os.stat(f"/proc/{pid}").st_uid <= tre.last_uid:
+            mine = tre.first_uid <= os.stat(f"/proc/{pid}").st_uid <= tre.last_uid
+            if mine and linux.start_time(pid) is not None:  # a zombie holds nothing
                 found.setdefault(pid, "")
     return sorted(found.items())
 
