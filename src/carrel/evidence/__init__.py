@@ -1,0 +1,1 @@
+"""Proofs: Carrel attacks its own isolation, and keeps what it saw."""

@@ -1,0 +1,456 @@
+"""Which ways out lead over files, devices, processes, neighbours, or take too much?"""
+
+from carrel.evidence.rules import Place, Probe
+
+_NO_WRITE = frozenset({"EROFS", "EACCES", "EPERM", "ENOENT"})
+_NO_READ = frozenset({"EACCES", "EPERM", "ENOENT", "ENXIO"})
+_NONE = frozenset({"refused"})
+_MASKED = _NONE | _NO_READ
+_ABSENT = frozenset({"ENOENT"})
+_HELD = frozenset({"ENOSPC", "EDQUOT"})
+_FULL_OR_KILLED = _HELD | {"SIGKILL"}
+
+FILES = (
+    Probe(
+        "file-write-system",
+        "26",
+        "open a system file for writing",
+        "write_file",
+        _NO_WRITE,
+        {"path": "/usr/lib/os-release"},
+    ),
+    Probe(
+        "file-write-accounts",
+        "26",
+        "open /etc/passwd for writing",
+        "write_file",
+        _NO_WRITE,
+        {"path": "/etc/passwd"},
+    ),
+    Probe(
+        "file-new-in-usr", "26", "make a file in /usr", "unnamed_file", _NO_WRITE, {"path": "/usr"}
+    ),
+    Probe(
+        "file-write-inbox",
+        "26",
+        "make a file in the read-only inbox",
+        "unnamed_file",
+        _NO_WRITE,
+        {"path": "$inbox"},
+    ),
+    Probe(
+        "file-usr-read-only",
+        "26",
+        "find /usr mounted writable",
+        "mount_flag",
+        _NONE,
+        {"path": "/usr", "needs": ["rdonly"]},
+    ),
+    Probe(
+        "file-host-folder",
+        "40",
+        "read a file in a folder of the host",
+        "read_file",
+        _NO_READ,
+        {"path": "$host_file"},
+    ),
+    Probe(
+        "file-shadow",
+        "26",
+        "read the password hashes of the host",
+        "read_file",
+        _NO_READ,
+        {"path": "/etc/shadow"},
+    ),
+    Probe(
+        "file-root-home", "26", "list the home of root", "list_folder", _NO_READ, {"path": "/root"}
+    ),
+    Probe(
+        "file-core-pattern",
+        "27",
+        "open the kernel's core_pattern for writing",
+        "write_file",
+        _NO_WRITE,
+        {"path": "/proc/sys/kernel/core_pattern"},
+    ),
+    Probe(
+        "file-root-setting",
+        "27",
+        "read a kernel setting that is root's alone",
+        "read_file",
+        _NO_READ,
+        {"path": "/proc/sys/kernel/usermodehelper/bset"},
+    ),
+    Probe(
+        "file-settings-read-only",
+        "27",
+        "find /proc/sys mounted writable",
+        "mount_flag",
+        _NONE,
+        {"path": "/proc/sys", "needs": ["rdonly"]},
+    ),
+    Probe(
+        "file-kernel-memory",
+        "28",
+        "read the kernel's memory (/proc/kcore)",
+        "read_file",
+        _MASKED,
+        {"path": "/proc/kcore"},
+    ),
+    Probe(
+        "file-kernel-symbols",
+        "28",
+        "read /proc/kallsyms",
+        "read_secret",
+        _MASKED,
+        {"path": "/proc/kallsyms"},
+    ),
+    Probe("file-keys", "28", "read /proc/keys", "read_secret", _MASKED, {"path": "/proc/keys"}),
+    Probe(
+        "file-timers",
+        "28",
+        "read /proc/timer_list",
+        "read_secret",
+        _MASKED,
+        {"path": "/proc/timer_list"},
+    ),
+    Probe("file-kernel-log", "28", "read /proc/kmsg", "read_file", _MASKED, {"path": "/proc/kmsg"}),
+    Probe(
+        "file-sysrq",
+        "28",
+        "open /proc/sysrq-trigger for writing",
+        "write_file",
+        _NO_WRITE,
+        {"path": "/proc/sysrq-trigger"},
+    ),
+    Probe("file-sys", "29", "look into /sys", "list_folder", _MASKED, {"path": "/sys"}),
+    Probe(
+        "file-cgroups",
+        "29",
+        "look into the control groups",
+        "list_folder",
+        _MASKED,
+        {"path": "/sys/fs/cgroup"},
+    ),
+    Probe(
+        "device-kvm",
+        "30",
+        "open the virtual machine device",
+        "first_that_opens",
+        _NO_READ,
+        {"paths": ["/dev/kvm"]},
+    ),
+    Probe(
+        "device-fuse",
+        "30",
+        "open the user file system device",
+        "first_that_opens",
+        _NO_READ,
+        {"paths": ["/dev/fuse"]},
+    ),
+    Probe(
+        "device-tun",
+        "30",
+        "open the network tunnel device",
+        "first_that_opens",
+        _NO_READ,
+        {"paths": ["/dev/net/tun"]},
+    ),
+    Probe(
+        "device-log",
+        "30",
+        "open the kernel's log device",
+        "first_that_opens",
+        _NO_READ,
+        {"paths": ["/dev/kmsg"]},
+    ),
+    Probe(
+        "device-loop",
+        "30",
+        "open the loop control device",
+        "first_that_opens",
+        _NO_READ,
+        {"paths": ["/dev/loop-control"]},
+    ),
+    Probe(
+        "device-disk",
+        "30",
+        "open a disk of the host",
+        "first_that_opens",
+        _NO_READ,
+        {"paths": ["/dev/vda", "/dev/sda", "/dev/nvme0n1", "/dev/xvda", "/dev/dm-0", "/dev/loop0"]},
+    ),
+    Probe(
+        "device-vsock",
+        "30",
+        "open the hypervisor socket device",
+        "first_that_opens",
+        _NO_READ,
+        {"paths": ["/dev/vsock", "/dev/vhost-vsock", "/dev/vhost-net"]},
+    ),
+    Probe(
+        "device-new",
+        "30",
+        "make a device file",
+        "make_device",
+        frozenset({"EPERM", "EACCES", "ENOSYS"}),
+        {"folder": "$home"},
+    ),
+    *(
+        Probe(
+            f"mount-{name}",
+            "32",
+            f"find {name} mounted for set-uid programs or devices",
+            "mount_flag",
+            _NONE,
+            {"path": f"${name}", "needs": ["nosuid", "nodev"]},
+        )
+        for name in ("home", "shared", "outbox", "inbox", "tmp")
+    ),
+    Probe(
+        "memory-posix",
+        "35",
+        "open shared memory of the host (/dev/shm)",
+        "read_file",
+        _ABSENT,
+        {"path": "$memory_file"},
+    ),
+    Probe(
+        "memory-system-v",
+        "35",
+        "find System V shared memory of the host",
+        "shared_memory",
+        _ABSENT,
+        {"key": "$memory_key"},
+    ),
+    Probe(
+        "memory-queue",
+        "35",
+        "open a POSIX message queue of the host",
+        "message_queue",
+        _ABSENT | {"EACCES", "ENOSYS", "EPERM"},
+        {"name": "$queue"},
+    ),
+    Probe(
+        "process-environment",
+        "38",
+        "read a variable of the platform from any process",
+        "others_environment",
+        _NONE,
+        {"known": "$known_variables"},
+    ),
+    Probe(
+        "process-descriptors",
+        "38",
+        "find an open file handed down by the launcher",
+        "inherited_descriptors",
+        _NONE,
+    ),
+    Probe(
+        "process-see",
+        "39",
+        "see a process of the host",
+        "find_process",
+        _NONE,
+        {"token": "$process_token"},
+    ),
+    Probe(
+        "process-signal",
+        "39",
+        "signal a process of the host",
+        "signal_process",
+        _NONE | {"ESRCH", "EPERM"},
+        {"pid": "$process_pid", "token": "$process_token"},
+    ),
+    Probe(
+        "process-root-folder",
+        "39",
+        "reach the host's files through process 1",
+        "through_process_one",
+        _NO_READ,
+        {"root": "$process_root", "path": "$host_file"},
+    ),
+)
+
+
+def _neighbours(place: Place, who: str) -> tuple[Probe, ...]:
+    """Return what is attempted against a neighbour: another member, another workspace."""
+    return (
+        Probe(
+            f"{place}-home",
+            "40",
+            f"open a file in the home of {who}",
+            "read_file",
+            _NO_READ,
+            {"path": "$home_file"},
+            place,
+        ),
+        Probe(
+            f"{place}-search",
+            "40",
+            f"find a private file of {who} anywhere",
+            "find_file",
+            _NONE,
+            {"name": "$home_file_name"},
+            place,
+        ),
+        Probe(
+            f"{place}-tmp",
+            "47",
+            f"open a temporary file of {who}",
+            "read_file",
+            _ABSENT,
+            {"path": "$tmp_file"},
+            place,
+        ),
+        Probe(
+            f"{place}-memory",
+            "35",
+            f"open shared memory of {who}",
+            "read_file",
+            _ABSENT,
+            {"path": "$memory_file"},
+            place,
+        ),
+        Probe(
+            f"{place}-process",
+            "39",
+            f"see a process of {who}",
+            "find_process",
+            _NONE,
+            {"token": "$process_token"},
+            place,
+        ),
+    )
+
+
+NEIGHBOURS = (
+    *_neighbours(Place.MEMBER, "another member"),
+    *_neighbours(Place.WORKSPACE, "another workspace's member"),
+    Probe(
+        "workspace-shared",
+        "40",
+        "find the other workspace's shared file anywhere",
+        "find_file",
+        _NONE,
+        {"name": "$shared_file_name"},
+        Place.WORKSPACE,
+    ),
+    Probe(
+        "workspace-service",
+        "1",
+        "connect to a service of another workspace",
+        "tcp",
+        frozenset({"ECONNREFUSED"}),
+        {"address": "127.0.0.1", "port": "$port"},
+        Place.WORKSPACE,
+    ),
+    Probe(
+        "workspace-abstract-socket",
+        "6",
+        "connect to an abstract socket of another workspace",
+        "unix_abstract",
+        frozenset({"ECONNREFUSED"}),
+        {"name": "$abstract"},
+        Place.WORKSPACE,
+    ),
+)
+
+MEMORY_MIB, BIG_MIB = 128, 320
+PROCESSES, MANY_PROCESSES = 48, 200
+PROCESSORS = 0.25
+DISK_MIB, MANY_NAMES = 48, 60_000
+
+LIMITED = (
+    Probe(
+        "limit-memory",
+        "42",
+        f"take {BIG_MIB} MiB with {MEMORY_MIB} MiB allowed",
+        "take_memory",
+        frozenset({"SIGKILL"}),
+        {"mib": BIG_MIB},
+        Place.LIMITED,
+        seconds=8.0,
+    ),
+    Probe(
+        "limit-processes",
+        "43",
+        f"start {MANY_PROCESSES} processes with {PROCESSES} allowed",
+        "take_processes",
+        _NONE,
+        {"count": MANY_PROCESSES},
+        Place.LIMITED,
+        seconds=8.0,
+    ),
+    Probe(
+        "limit-processor",
+        "44",
+        f"use two processors with {PROCESSORS} allowed",
+        "take_processor",
+        _NONE,
+        {"seconds": 2.0, "share": 0.45},
+        Place.LIMITED,
+        seconds=12.0,
+    ),
+    Probe(
+        "limit-disk",
+        "45",
+        f"write 96 MiB to a workspace of {DISK_MIB} MiB",
+        "take_disk",
+        _HELD,
+        {"mib": 96, "folder": "$home"},
+        Place.LIMITED,
+        seconds=15.0,
+    ),
+    Probe(
+        "limit-names",
+        "46",
+        f"make {MANY_NAMES} empty files",
+        "take_names",
+        _HELD,
+        {"count": MANY_NAMES, "folder": "$home"},
+        Place.LIMITED,
+        seconds=15.0,
+    ),
+    Probe(
+        "limit-tmp",
+        "47",
+        f"write {BIG_MIB} MiB to /tmp",
+        "take_disk",
+        _FULL_OR_KILLED,
+        {"mib": BIG_MIB, "folder": "$tmp"},
+        Place.LIMITED,
+        seconds=8.0,
+    ),
+    Probe(
+        "limit-shared-memory",
+        "47",
+        f"write {BIG_MIB} MiB to /dev/shm",
+        "take_disk",
+        _FULL_OR_KILLED,
+        {"mib": BIG_MIB, "folder": "$memory_folder"},
+        Place.LIMITED,
+        seconds=8.0,
+    ),
+    Probe(
+        "limit-output",
+        "48",
+        "fill the host's disk with printed output",
+        "flood_output",
+        _NONE,
+        {"mib": 96},
+        Place.LIMITED,
+        seconds=12.0,
+    ),
+)
+
+REMAINS = (
+    Probe(
+        "nothing-left",
+        "46",
+        "leave anything on the host after the workspace is removed",
+        "leftovers",
+        _NONE,
+        place=Place.HOST,
+    ),
+)

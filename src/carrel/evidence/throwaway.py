@@ -1,0 +1,53 @@
+"""Where do proofs run when no TRE runs here? With a launcher of their own, that leaves nothing."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from carrel.core.clock import monotonic
+from carrel.core.errors import Unavailable
+from carrel.runtime.local import LocalRuntime
+
+START_SECONDS = 60.0
+_MARKER = "weakened-for-tests"
+
+
+@contextmanager
+def throwaway_launcher(*, weaken: str = "") -> Iterator[LocalRuntime]:
+    """Run a launcher with a home of its own; everything of it is gone at the end.
+
+    `weaken` breaks one protection on purpose, so that tests can see the probes notice.
+    Raises `Unavailable` with what the launcher said if it does not start.
+    """
+    home = Path(tempfile.mkdtemp(prefix="carrel-proof-home-"))
+    if weaken:
+        (home / _MARKER).touch()
+    launch = [sys.executable, "-m", "carrel.runtime.launcher", "--home", str(home)]
+    socket_path = home / "launcher.sock"
+    words = [*launch, "--socket", str(socket_path), *(["--weaken", weaken] if weaken else [])]
+    try:
+        with (home / "launcher.log").open("wb") as log:
+            process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            _await(process, socket_path, home / "launcher.log")
+            yield LocalRuntime(socket_path)
+        finally:
+            process.terminate()
+            process.wait()
+            subprocess.run([*launch, "--purge"], check=False, capture_output=True)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _await(process: "subprocess.Popen[bytes]", socket_path: Path, log: Path) -> None:
+    until = monotonic() + START_SECONDS
+    while not socket_path.exists():
+        if process.poll() is not None or monotonic() > until:
+            said = log.read_text(errors="replace")[-500:].strip() or "it said nothing"
+            raise Unavailable(f"The launcher for the proof did not start: {said}")
+        time.sleep(0.02)
