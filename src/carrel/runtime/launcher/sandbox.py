@@ -212,7 +212,8 @@ def _make_folders(tre: Tre, plan: Sandbox, gid: int, folder: Path) -> None:
         file.write_text(text, encoding="utf-8")
         file.chmod(0o644)
     home = tre.files(plan.workspace_id) / "home" / str(plan.uid)
-    disks.make_folder(tre, home, 0o700, owner=plan.uid, group=gid)
+    owner = 0 if tre.weaken == "bwrap-as-root" else plan.uid  # or it could not enter its home
+    disks.make_folder(tre, home, 0o700, owner=owner, group=gid)
     if plan.uid not in members(tre, plan.workspace_id):
         raise Refused("outside_failure", f"The home of {plan.uid} could not be made.")
 
