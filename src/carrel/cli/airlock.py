@@ -78,7 +78,7 @@ def upload(
             if not file.is_file():
                 raise InvalidRequest(f"{file} is not a file. Give files, not folders.")
             task = progress.add_task(file.name, total=file.stat().st_size)
-            body = _chunks(file, lambda step, task=task: progress.advance(task, step))  # type: ignore[misc]
+            body = _chunks(file, lambda step, task=task: progress.advance(task, step))
             headers = {"Content-Length": str(file.stat().st_size)}
             path = f"{base}/files/{quote(file.name, safe='')}"
             api.send("PUT", path, content=body, headers=headers)

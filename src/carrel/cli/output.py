@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from carrel.core.database import canonical_json
 
 JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON document on standard output.")
@@ -30,7 +30,7 @@ def messages() -> Console:
 def show(value: Any, *, as_json: bool, human: Callable[[Console], None] | None = None) -> None:
     """Print a result: as one JSON document, or as `human` prints it."""
     if as_json:
-        typer.echo(canonical_json(value))
+        typer.echo(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
     elif human is not None:
         human(results())
 

@@ -2,8 +2,8 @@
 
 A role then starts in a mount namespace of its own, in which the closed folder is covered by an
 empty one, and only what the role needs lies in it again, at its old path. The rest of the
-closed folder stays out of sight. Mounts that the launcher makes and takes away later still
-arrive (slave propagation), so a role never holds a workspace's disk busy.
+closed folder stays out of sight. The launcher's mounts are let go of, so that a role never holds
+a workspace's disk busy; what is mounted or unmounted later still arrives (slave propagation).
 """
 
 import ctypes
@@ -14,6 +14,9 @@ from pathlib import Path
 _CLONE_NEWNS = 0x20000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT = 1, 2, 4, 32
 _MS_BIND, _MS_REC, _MS_SLAVE = 4096, 16384, 1 << 19
+_MNT_DETACH = 2
+LAUNCHERS_FOLDERS = ("/var/lib/carrel-runtime/", "/run/carrel/")
+"""Where the launcher mounts disks and keeps network namespaces (runtime/launcher/tre.py)."""
 
 
 def closed_parents(
@@ -45,6 +48,10 @@ def reveal(closed: Mapping[Path, Sequence[Path]]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     _check(libc.unshare(_CLONE_NEWNS), "unshare")
     _mount(libc, "none", "/", None, _MS_REC | _MS_SLAVE, None)
+    os.umask(0o022)
+    for point in reversed(_mount_points()):
+        if point.startswith(LAUNCHERS_FOLDERS):
+            _check(libc.umount2(os.fsencode(point), _MNT_DETACH), f"umount {point}")
     for parent, paths in closed.items():
         handles = {path: os.open(path, os.O_PATH) for path in paths}
         _mount(libc, "carrel", str(parent), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755,size=256k")
@@ -54,6 +61,12 @@ def reveal(closed: Mapping[Path, Sequence[Path]]) -> None:
             os.close(handle)
         read_only = _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV
         _mount(libc, "carrel", str(parent), "tmpfs", read_only, "mode=0755,size=256k")
+
+
+def _mount_points() -> Sequence[str]:
+    """Return every mount point of this namespace, parents before what lies on them."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line.split()[4] for line in lines]
 
 
 def _can_enter(folder: Path, uid: int, gids: frozenset[int]) -> bool:

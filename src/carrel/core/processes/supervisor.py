@@ -143,12 +143,12 @@ def _become(role: Role, output: int) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.closerange(3, min(os.sysconf("SC_OPEN_MAX"), 65536))
-    os.umask(0o027 if role.uid is not None else 0o022)
     os.chdir("/")
     if role.reveal:
         closed.reveal(
             {Path(key): [Path(path) for path in paths] for key, paths in role.reveal.items()}
         )
+    os.umask(0o027 if role.uid is not None else 0o022)
     if role.uid is not None and role.gid is not None:
         os.setgroups([])
         os.setgid(role.gid)
