@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Protocol, TypeVar, cast
 
 from fastapi import Depends, Request
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment
+from starlette.datastructures import FormData
 
 from carrel.core.actors import Actor
 from carrel.core.errors import NotAuthenticated
@@ -74,7 +75,7 @@ ActorDep = Annotated[Actor, Depends(get_actor)]
 """The signed-in actor; a route that takes it refuses everybody else with 401."""
 
 
-def render(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+def render(request: Request, template: str, /, *, status: int = 200, **values: Any) -> HTMLResponse:
     """Render a page with the values every page has (actor, CSRF token, TRE name, path)."""
     pages: Environment = request.app.state.pages
     context: Mapping[str, Any] = {
@@ -94,3 +95,23 @@ def accepts_uploads(endpoint: U) -> U:
     """Mark a route that streams its body and sets its own limit; all others take 1 MiB."""
     endpoint.accepts_uploads = True  # type: ignore[attr-defined]
     return endpoint
+
+
+async def sent_form(request: Request) -> FormData:
+    """Return the form of a request; FastAPI dependency for pages (see `FormDep`)."""
+    return await request.form()
+
+
+FormDep = Annotated[FormData, Depends(sent_form)]
+"""What a browser's form sent; `core.forms` turns it into values."""
+
+
+def typed(form: FormData, name: str) -> str:
+    """Return a text field of a form, without surrounding space; "" if it was not sent."""
+    value = form.get(name)
+    return value.strip() if isinstance(value, str) else ""
+
+
+def see_other(path: str) -> RedirectResponse:
+    """Send the browser on after a change, so that a reload does not repeat it."""
+    return RedirectResponse(path, status_code=303)

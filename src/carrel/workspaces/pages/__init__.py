@@ -1,0 +1,12 @@
+"""Which pages show templates, resources and operations?
+
+The workspace's own page composes several rooms, so the portal has it.
+"""
+
+from fastapi import APIRouter
+
+from carrel.workspaces.pages import catalogue, create, operations, resource
+
+router = APIRouter()
+for part in (create, resource, operations, catalogue):
+    router.include_router(part.router)
