@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-
 JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON document on standard output.")
 ]
