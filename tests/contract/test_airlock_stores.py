@@ -1,0 +1,161 @@
+"""Does every store keep the contract of the port `Store`?"""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from carrel.airlock.rules import Stage
+from carrel.airlock.stores import FolderStore, MemoryStore
+from carrel.core.errors import InvalidRequest, NotFound, Unavailable
+from carrel.core.ids import new_id
+from tests.airlock import pieces
+
+REQUEST, OTHER = new_id(), new_id()
+LIMIT = 10_000
+
+
+@pytest.fixture(params=[MemoryStore, FolderStore], ids=lambda kind: kind.__name__)
+def store(request, tmp_path):
+    return request.param(tmp_path / "airlock") if request.param is FolderStore else request.param()
+
+
+def put(store, content: bytes = b"content", request_id: str = REQUEST) -> str:
+    file_id = new_id()
+    store.put(request_id, file_id, [content], limit_bytes=LIMIT)
+    return file_id
+
+
+def read(store, stage: Stage, file_id: str, request_id: str = REQUEST) -> bytes:
+    with store.open(request_id, stage, file_id) as content:
+        return content.read()
+
+
+def test_what_was_put_is_read_back_and_was_measured_on_the_way(store):
+    content = bytes(range(256)) * 20
+    file_id = new_id()
+    stored = store.put(REQUEST, file_id, pieces(content, 100), limit_bytes=len(content))
+    assert (stored.sha256, stored.size_bytes) == (hashlib.sha256(content).hexdigest(), 5120)
+    assert read(store, Stage.DRAFT, file_id) == content
+
+
+def test_too_much_is_refused_and_nothing_stays(store):
+    with pytest.raises(InvalidRequest, match="room for 9 more bytes"):
+        store.put(REQUEST, new_id(), pieces(b"x" * 10, 3), limit_bytes=9)
+    assert store.objects(REQUEST) == []
+
+
+def test_a_stream_that_breaks_leaves_nothing(store):
+    def broken():
+        yield b"half"
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        store.put(REQUEST, new_id(), broken(), limit_bytes=LIMIT)
+    assert store.objects(REQUEST) == []
+
+
+def test_a_file_moves_from_stage_to_stage_and_may_be_moved_twice(store):
+    file_id = put(store)
+    for _ in range(2):
+        store.move(REQUEST, file_id, Stage.DRAFT, Stage.SEALED)
+    assert read(store, Stage.SEALED, file_id) == b"content"
+    with pytest.raises(NotFound):
+        store.open(REQUEST, Stage.DRAFT, file_id)
+
+
+def test_what_is_absent_is_not_found_and_deleting_it_is_nothing(store):
+    with pytest.raises(NotFound):
+        store.open(REQUEST, Stage.DRAFT, new_id())
+    with pytest.raises(NotFound):
+        store.move(REQUEST, new_id(), Stage.DRAFT, Stage.SEALED)
+    store.delete(REQUEST, Stage.DRAFT, new_id())
+    store.drop(OTHER)
+    assert store.objects(OTHER) == []
+
+
+def test_deleting_takes_one_and_dropping_takes_all_of_a_request_only(store):
+    first, second, other = put(store), put(store), put(store, request_id=OTHER)
+    store.move(REQUEST, second, Stage.DRAFT, Stage.APPROVED)
+    store.delete(REQUEST, Stage.DRAFT, first)
+    assert store.objects(REQUEST) == [(Stage.APPROVED, second)]
+    for _ in range(2):
+        store.drop(REQUEST)
+    assert store.objects(REQUEST) == []
+    assert store.objects(OTHER) == [(Stage.DRAFT, other)]
+
+
+def test_an_open_file_stays_readable_while_it_is_moved(store):
+    file_id = put(store)
+    with store.open(REQUEST, Stage.DRAFT, file_id) as content:
+        store.move(REQUEST, file_id, Stage.DRAFT, Stage.SEALED)
+        assert content.read() == b"content"
+
+
+@pytest.mark.parametrize("bad", ["..", "../../etc", "", "a/b", "not-an-id"])
+def test_only_ids_ever_become_paths(tmp_path, bad):
+    store = FolderStore(tmp_path / "airlock")
+    for act in (
+        lambda: store.put(bad, new_id(), [b"x"], limit_bytes=9),
+        lambda: store.put(REQUEST, bad, [b"x"], limit_bytes=9),
+        lambda: store.open(REQUEST, Stage.DRAFT, bad),
+        lambda: store.drop(bad),
+    ):
+        with pytest.raises(NotFound):
+            act()
+    assert not list(tmp_path.rglob("*x*"))
+
+
+def test_a_link_planted_in_the_folder_is_not_followed(tmp_path):
+    store = FolderStore(tmp_path / "airlock")
+    file_id, secret = put(store), tmp_path / "secret"
+    secret.write_text("secret")
+    path = tmp_path / "airlock" / REQUEST / "draft" / file_id
+    path.unlink()
+    path.symlink_to(secret)
+    with pytest.raises(Exception, match="cannot be used"):
+        store.open(REQUEST, Stage.DRAFT, file_id)
+
+
+def test_only_carrel_can_read_the_folder(tmp_path):
+    store = FolderStore(tmp_path / "airlock")
+    put(store)
+    for path in (tmp_path / "airlock" / REQUEST).rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_abandoned_uploads_are_removed_and_running_ones_are_not(tmp_path):
+    store = FolderStore(tmp_path / "airlock")
+    partial = tmp_path / "airlock" / ".partial"
+
+    def slow():
+        yield b"first"
+        (partial / "left-by-a-kill").write_bytes(b"half")
+        assert store.remove_partial() == 1
+        yield b"second"
+
+    file_id = new_id()
+    store.put(REQUEST, file_id, slow(), limit_bytes=LIMIT)
+    assert read(store, Stage.DRAFT, file_id) == b"firstsecond"
+    assert list(partial.iterdir()) == []
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path):
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.root
+def test_a_full_disk_is_unavailable_and_nothing_stays(tiny_disk):
+    store = FolderStore(tiny_disk / "airlock")
+    kept = put(store, b"small")
+    with pytest.raises(Unavailable, match="full"):
+        store.put(REQUEST, new_id(), [b"x" * 65_536] * 8, limit_bytes=2**20)
+    assert store.objects(REQUEST) == [(Stage.DRAFT, kept)]
+    assert list((tiny_disk / "airlock" / ".partial").iterdir()) == []
+    store.put(REQUEST, new_id(), [b"x" * 65_536], limit_bytes=2**20)
