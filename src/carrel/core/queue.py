@@ -172,6 +172,19 @@ class Queue:
             )
         )
 
+    def hasten(self, connection: Connection, kind: str, key: str) -> None:
+        """Make items that wait for a later try due at once."""
+        now = self._clock.now()
+        connection.execute(
+            update(work_items)
+            .where(
+                work_items.c.kind == kind,
+                work_items.c.key == key,
+                work_items.c.run_after > now,
+            )
+            .values(run_after=now)
+        )
+
     def depth(self, connection: Connection) -> int:
         """Return how many items wait or run."""
         return connection.execute(select(func.count()).select_from(work_items)).scalar_one()

@@ -108,6 +108,8 @@ class Resource:
     """Whether a user resource should run; the reconciler compares it with what does."""
     power: Power = Power.NONE
     port: int | None = None
+    template_parent: str = ""
+    """For a user resource: the template of the service it lives in."""
 
     @property
     def path(self) -> str:
@@ -155,6 +157,9 @@ class Step:
     message: str
     updated_at: datetime
     progress: Progress
+    position: int = 0
+    attempts: int = 0
+    """How often it was tried so far, where a retry may help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,9 @@ class Operation:
     user: Person
     progress: Progress
     was_cancelled: bool = False
+    """Whether somebody asked for it to be cancelled."""
+    number: int = 0
+    """Grows with every operation of the TRE: the order in which a tree takes them."""
 
     @property
     def is_final(self) -> bool:

@@ -77,9 +77,11 @@ resource_history = Table(
 operations = Table(
     "operations",
     metadata,
-    Column("id", _ID, primary_key=True),
     # Grows with every operation: the order in which one resource tree takes them.
-    Column("number", BigInteger().with_variant(Integer, "sqlite"), nullable=False, unique=True),
+    Column(
+        "number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
+    Column("id", _ID, nullable=False, unique=True),
     Column("resource_id", _ID, ForeignKey("resources.id"), nullable=False),
     Column("resource_path", String, nullable=False),
     Column("resource_version", Integer, nullable=False),

@@ -1,0 +1,152 @@
+"""What do the doors and the other rooms ask of this room?"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, insert, select, text
+
+from carrel.core.actors import Actor
+from carrel.core.errors import Conflict, NotFound
+from carrel.runtime.ports import Member
+from carrel.workspaces.access import may_open, not_found
+from carrel.workspaces.rules import (
+    Endpoint,
+    OpenWorkspace,
+    Power,
+    Resource,
+    ResourceKind,
+    RuntimeNeeds,
+    WorkspacePolicy,
+    workspace_policy,
+)
+from carrel.workspaces.service.reading import Reading
+from carrel.workspaces.store import find_host_id, find_resource, list_resources
+from carrel.workspaces.tables import host_ids, resources
+
+K = ResourceKind
+
+
+class SystemUse(Reading):
+    """Use cases of other rooms."""
+
+    def endpoint_for(self, actor: Actor, resource_id: str) -> Endpoint:
+        """Return where the gateway finds the actor's own running user resource.
+
+        Raises `NotFound` unless it runs, it and all above it are enabled, and it is the actor's
+        own while the actor is a member: nobody opens somebody else's session, neither the
+        workspace's owner nor an administrator.
+        """
+        with self.database.read() as connection:
+            found = find_resource(connection, resource_id)
+            if found is None or not may_open(actor, found) or not _is_live(found):
+                raise NotFound("It does not run, or it is not yours. Start it in the portal first.")
+            above = [
+                find_resource(connection, parent_id or "")
+                for parent_id in (found.workspace_id, found.parent_id)
+            ]
+            if not all(each and each.is_enabled for each in above):
+                raise NotFound("Its workspace or service is disabled.")
+            needs = self.catalogue.of(connection, found).runtime or RuntimeNeeds()
+            policy = self._policy(connection, found.workspace_id or "")
+        assert found.port is not None
+        return Endpoint(
+            resource_id=found.id,
+            workspace_id=found.workspace_id or "",
+            owner_id=found.owner_id or "",
+            port=found.port,
+            prefix_style=needs.prefix_style,
+            token=self.keys.tool_token(found.id),
+            downloads_allowed=policy.downloads,
+            clipboard_allowed=policy.clipboard,
+            title=found.display_name,
+        )
+
+    def open_workspaces(self) -> Sequence[OpenWorkspace]:
+        """Return the workspaces whose doors should stand open now."""
+        with self.database.read() as connection:
+            found = list_resources(
+                connection,
+                resources.c.kind == K.WORKSPACE,
+                resources.c.is_enabled,
+                resources.c.is_deployed,
+            )
+            policies = [self.catalogue.of(connection, each).policy for each in found]
+        return [
+            OpenWorkspace(
+                each.id,
+                each.display_name,
+                package_gateway=policy.package_gateway,
+                egress_proxy=policy.network == "egress-proxy",
+            )
+            for each, policy in zip(found, policies, strict=True)
+        ]
+
+    def policy(self, workspace_id: str) -> WorkspacePolicy:
+        """Return what holds for everybody in a workspace. Raises `NotFound`."""
+        with self.database.read() as connection:
+            return self._policy(connection, workspace_id)
+
+    def host_member(self, workspace_id: str, account_id: str) -> Member:
+        """Return a member as the host knows them; their id is reserved once and kept.
+
+        Raises `NotFound` if the account is no member of the workspace.
+        """
+        with self.database.read() as connection:
+            if row := find_host_id(connection, workspace_id, account_id):
+                return Member(row.id, row.name)
+        members = self.people.members_for_system(workspace_id)
+        name = next((each.username for each in members if each.account_id == account_id), None)
+        if name is None:
+            raise NotFound("This account is no member of the workspace; give it a role first.")
+        with self.changing() as connection:
+            return Member(self.reserve_id(connection, workspace_id, account_id, name), name)
+
+    def workspace_gid(self, workspace_id: str) -> int:
+        """Return the host group of a workspace. Raises `NotFound` if it has none (yet)."""
+        with self.database.read() as connection:
+            row = find_host_id(connection, workspace_id)
+        if row is None:
+            raise not_found(K.WORKSPACE)
+        return int(row.id)
+
+    def reserve_id(
+        self, connection: Connection, workspace_id: str, account_id: str, name: str
+    ) -> int:
+        """Reserve a host id for a member, or with an empty account for the workspace's group.
+
+        May be called twice. Raises `Conflict` if the TRE has no id left.
+        """
+        if row := find_host_id(connection, workspace_id, account_id):
+            return int(row.id)
+        first, last = self.runtime.uid_range()
+        highest = connection.execute(_HIGHEST).scalar()
+        chosen = first if highest is None or highest < first else highest + 1
+        if chosen > last:
+            taken = set(connection.execute(select(host_ids.c.id)).scalars())
+            chosen = next((each for each in range(first, last + 1) if each not in taken), -1)
+        if chosen < 0:
+            raise Conflict(
+                f"All {last - first + 1} host ids of this TRE are in use. Delete workspaces that "
+                "nobody needs any more."
+            )
+        keys = {"id": chosen, "workspace_id": workspace_id, "account_id": account_id}
+        connection.execute(insert(host_ids), {**keys, "name": name})
+        return chosen
+
+    def _policy(self, connection: Connection, workspace_id: str) -> WorkspacePolicy:
+        found = self._workspace(connection, workspace_id)
+        if found is None:
+            raise not_found(K.WORKSPACE)
+        return workspace_policy(self.catalogue.of(connection, found).policy)
+
+
+_HIGHEST = text("SELECT max(id) FROM host_ids")
+
+
+def _is_live(resource: Resource) -> bool:
+    return (
+        resource.is_enabled
+        and resource.is_deployed
+        and resource.wants_running
+        and resource.power is Power.RUNNING
+        and resource.port is not None
+    )

@@ -1,0 +1,344 @@
+"""What does each step of an operation do, and how is it undone?
+
+A step has two halves. `act` works on the host, outside any transaction; it may be killed at
+any point and is then called again, so it must not mind what is there already. `record` writes
+what came of it, in the transaction that also completes the step. `undo` and `record_undo` are
+the same for the way back.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, select
+
+from carrel.core.actors import WorkspaceRole, system
+from carrel.core.clock import monotonic
+from carrel.core.errors import Conflict, NotFound, OutsideFailure, Unavailable
+from carrel.runtime.ports import Limits, SandboxPlan, State, WorkspacePlan
+from carrel.workspaces.events import ResourceStopped, WorkspaceDeleted
+from carrel.workspaces.meters import Meters
+from carrel.workspaces.rules import (
+    FIRST_PORT,
+    LAST_PORT,
+    PACKAGE_PORT,
+    PROXY_PORT,
+    Operation,
+    Power,
+    Resource,
+    RuntimeNeeds,
+    Template,
+)
+from carrel.workspaces.service import Workspaces
+from carrel.workspaces.store import bury_resource, change_resource, find_resource, serialise
+from carrel.workspaces.tables import host_ids, resources, usage_counters
+
+GIB = 2**30
+DIAL_PAUSE_SECONDS = 0.02
+STATE_PAUSE_SECONDS = 0.5
+
+
+class Cancelled(Conflict):
+    """Somebody cancelled the operation while a step was waiting."""
+
+    code = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class StepWork:
+    """What a step works on."""
+
+    room: Workspaces
+    meters: Meters
+    resource: Resource
+    """What this step is about: the operation's resource, or one below it."""
+    operation: Operation
+    is_cancelled: Callable[[], bool] = lambda: False
+
+    @property
+    def workspace_id(self) -> str:
+        """The workspace that the resource is or belongs to."""
+        return self.resource.workspace_id or ""
+
+
+def _nothing(work: StepWork) -> str:
+    del work
+    return ""
+
+
+def _record_nothing(connection: Connection, work: StepWork) -> None:
+    del connection, work
+
+
+@dataclass(frozen=True, slots=True)
+class StepKind:
+    """One kind of step; `act` and `undo` return a message for people."""
+
+    act: Callable[[StepWork], str] = _nothing
+    record: Callable[[Connection, StepWork], None] = _record_nothing
+    undo: Callable[[StepWork], str] = _nothing
+    record_undo: Callable[[Connection, StepWork], None] = _record_nothing
+
+
+# Workspaces -----------------------------------------------------------------------------------
+
+
+def _record_ids(connection: Connection, work: StepWork) -> None:
+    serialise(connection)
+    work.room.reserve_id(connection, work.workspace_id, "", "")
+
+
+def _release_ids(connection: Connection, work: StepWork) -> None:
+    connection.execute(delete(host_ids).where(host_ids.c.workspace_id == work.workspace_id))
+
+
+def _prepare(work: StepWork) -> str:
+    with work.room.database.read() as connection:
+        template = work.room.catalogue.of(connection, work.resource)
+    plan = WorkspacePlan(
+        id=work.workspace_id,
+        gid=work.room.workspace_gid(work.workspace_id),
+        disk_bytes=int(_limit(work.resource, template, "disk_gib", 10) * GIB),
+        isolation=template.isolation,
+    )
+    work.room.runtime.prepare(plan)
+    return f"{plan.disk_bytes // GIB} GiB of disk; isolated as the template asks."
+
+
+def _remove_new_workspace(work: StepWork) -> str:
+    if work.resource.is_deployed:
+        return "Left as it was."
+    work.room.runtime.remove(work.workspace_id)
+    return "Removed."
+
+
+def _give_owner_role(work: StepWork) -> str:
+    account_id = str(work.resource.properties["workspace_owner_object_id"])
+    work.room.people.assign_role(
+        system("worker"), work.workspace_id, account_id, WorkspaceRole.OWNER
+    )
+    return ""
+
+
+def _forget_members(connection: Connection, work: StepWork) -> None:
+    work.room.people.drop_workspace(connection, work.workspace_id)
+
+
+def _remove_workspace(work: StepWork) -> str:
+    work.meters.sample(work.resource)
+    work.room.runtime.remove(work.workspace_id)
+    return "Nothing is left."
+
+
+def _record_workspace_removed(connection: Connection, work: StepWork) -> None:
+    _release_ids(connection, work)
+    mine = usage_counters.c.workspace_id == work.workspace_id
+    connection.execute(delete(usage_counters).where(mine))
+    work.room.people.drop_workspace(connection, work.workspace_id)
+    _bury(connection, work)
+    work.room.events.publish(connection, WorkspaceDeleted(work.workspace_id))
+
+
+# User resources -------------------------------------------------------------------------------
+
+
+def _reserve_member(work: StepWork) -> str:
+    work.room.host_member(work.workspace_id, work.resource.owner_id or "")
+    return ""
+
+
+def _record_port(connection: Connection, work: StepWork) -> None:
+    serialise(connection)
+    mine = select(resources.c.port).where(
+        resources.c.workspace_id == work.workspace_id, resources.c.port.is_not(None)
+    )
+    taken = set(connection.execute(mine.where(resources.c.id != work.resource.id)).scalars())
+    free = next(port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in taken)
+    change_resource(connection, work.resource.id, port=free)
+
+
+def _release_port(connection: Connection, work: StepWork) -> None:
+    change_resource(connection, work.resource.id, port=None)
+
+
+def _start(work: StepWork) -> str:
+    work.room.runtime.start(sandbox_plan(work.room, work.resource))
+    return ""
+
+
+def sandbox_plan(room: Workspaces, resource: Resource) -> SandboxPlan:
+    """Return what the host must run for a user resource.
+
+    Raises `Conflict` if it may not run (any more).
+    """
+    workspace_id, owner_id = resource.workspace_id or "", resource.owner_id or ""
+    members = room.people.members_for_system(workspace_id)
+    if owner_id not in {each.account_id for each in members}:
+        raise Conflict("Its owner is no member of the workspace any more.")
+    with room.database.read() as connection:
+        workspace = find_resource(connection, workspace_id)
+        if workspace is None or not (workspace.is_enabled and resource.is_enabled):
+            raise Conflict("It was disabled in the meantime.")
+        outer = room.catalogue.of(connection, workspace)
+        inner = room.catalogue.of(connection, resource)
+    needs = inner.runtime or RuntimeNeeds()
+    return SandboxPlan(
+        id=resource.id,
+        workspace_id=workspace_id,
+        member=room.host_member(workspace_id, owner_id),
+        command=list(needs.command),
+        environment=_environment(room, resource, outer),
+        image=needs.image,
+        limits=Limits(
+            memory_bytes=int(_limit(resource, inner, "memory_gib", 4) * GIB),
+            cpus=_limit(resource, inner, "cpus", 2),
+            processes=int(_limit(resource, inner, "processes", 512)),
+        ),
+        isolation=outer.isolation | inner.isolation,
+    )
+
+
+def _environment(room: Workspaces, resource: Resource, outer: Template) -> dict[str, str]:
+    found = {
+        "CARREL_TOKEN": room.keys.tool_token(resource.id),
+        "CARREL_BASE_URL": f"/ws/{resource.workspace_id}/{resource.id}/",
+        "CARREL_PORT": str(resource.port),
+        "CARREL_DOWNLOADS": "on" if outer.policy.downloads else "off",
+    }
+    if outer.policy.package_gateway:
+        found["PIP_INDEX_URL"] = f"http://127.0.0.1:{PACKAGE_PORT}/pypi/simple/"
+    if outer.policy.network == "egress-proxy":
+        proxy = f"http://127.0.0.1:{PROXY_PORT}"
+        for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+            found |= {name: proxy, name.lower(): proxy}
+        found |= {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+    return found
+
+
+def _wait_until_ready(work: StepWork) -> str:
+    began = monotonic()
+    deadline = began + _start_seconds(work)
+    next_look = began + STATE_PAUSE_SECONDS
+    while not _answers(work):
+        now = monotonic()
+        if now >= next_look:
+            next_look = now + STATE_PAUSE_SECONDS
+            _check_alive(work)
+        if now >= deadline:
+            raise OutsideFailure(
+                f"{work.resource.display_name} did not answer within {deadline - began:.0f} "
+                "seconds. Start it again; if that does not help, give it more memory."
+            )
+        time.sleep(DIAL_PAUSE_SECONDS)
+    return f"It answered after {monotonic() - began:.1f} seconds."
+
+
+def _answers(work: StepWork) -> bool:
+    if work.resource.port is None:
+        raise OutsideFailure("It has no port. Delete it and create it again.")
+    try:
+        work.room.runtime.dial(work.workspace_id, work.resource.port).close()
+    except Unavailable:
+        return False
+    return True
+
+
+def _check_alive(work: StepWork) -> None:
+    if work.is_cancelled():
+        raise Cancelled("Cancelled.")
+    if work.room.runtime.state(work.workspace_id, work.resource.id) is not State.RUNNING:
+        raise OutsideFailure(
+            f"{work.resource.display_name} ended before it answered. Its owner can read the end "
+            "of its output; often more memory helps."
+        )
+
+
+def _start_seconds(work: StepWork) -> int:
+    with work.room.database.read() as connection:
+        needs = work.room.catalogue.of(connection, work.resource).runtime
+    return (needs or RuntimeNeeds()).start_seconds
+
+
+def _record_running(connection: Connection, work: StepWork) -> None:
+    change_resource(connection, work.resource.id, power=Power.RUNNING)
+
+
+def _record_address(connection: Connection, work: StepWork) -> None:
+    found = find_resource(connection, work.resource.id, is_locked=True)
+    if found is None:
+        raise NotFound("It was deleted in the meantime.")
+    origin = work.room.settings.gateway_url(work.workspace_id)
+    address = {
+        "connection_uri": f"{origin}/ws/{work.workspace_id}/{found.id}/",
+        "is_exposed_externally": True,
+    }
+    change_resource(connection, found.id, properties={**found.properties, **address})
+
+
+def _stop(work: StepWork) -> str:
+    if work.meters.sample(work.resource):
+        work.room.runtime.stop(work.workspace_id, work.resource.id)
+        return "Stopped."
+    work.room.runtime.stop(work.workspace_id, work.resource.id)
+    return "It did not run."
+
+
+def _record_stopped(connection: Connection, work: StepWork) -> None:
+    change_resource(connection, work.resource.id, power=Power.STOPPED)
+    work.room.people.bump_access_epoch(connection)
+    stopped = ResourceStopped(work.resource.id, work.workspace_id)
+    work.room.events.publish(connection, stopped)
+
+
+def _record_failed(connection: Connection, work: StepWork) -> None:
+    _record_stopped(connection, work)
+    change_resource(connection, work.resource.id, power=Power.FAILED)
+
+
+def _record_user_resource_removed(connection: Connection, work: StepWork) -> None:
+    _record_stopped(connection, work)
+    _bury(connection, work)
+
+
+# All kinds ------------------------------------------------------------------------------------
+
+
+def _bury(connection: Connection, work: StepWork) -> None:
+    bury_resource(connection, work.resource.id, work.room.clock.now())
+    if work.resource.id != work.operation.resource_id:
+        work.room.note(
+            connection,
+            system("worker"),
+            work.resource,
+            "deleted",
+            operation=work.operation.id,
+            asked_by=work.operation.user.id,
+        )
+
+
+def _limit(resource: Resource, template: Template, limit: str, default: float) -> float:
+    """Return a limit: the property that the template names for it, else the default."""
+    name = (template.runtime.limits if template.runtime else {}).get(limit)
+    value = resource.properties.get(name, default) if name else default
+    return float(value)
+
+
+STEPS: dict[str, StepKind] = {
+    "allocate_ids": StepKind(record=_record_ids, record_undo=_release_ids),
+    "prepare_workspace": StepKind(act=_prepare, undo=_remove_new_workspace),
+    "give_owner_role": StepKind(act=_give_owner_role, record_undo=_forget_members),
+    "open_doors": StepKind(),
+    "offer_service": StepKind(),
+    "allocate_port": StepKind(act=_reserve_member, record=_record_port, record_undo=_release_port),
+    "start_sandbox": StepKind(act=_start, undo=_stop, record_undo=_record_stopped),
+    "wait_until_ready": StepKind(
+        act=_wait_until_ready, record=_record_running, undo=_stop, record_undo=_record_stopped
+    ),
+    "publish_address": StepKind(record=_record_address),
+    "stop_sandbox": StepKind(act=_stop, record=_record_stopped),
+    "clear_sandbox": StepKind(act=_stop, record=_record_failed),
+    "remove_user_resource": StepKind(act=_stop, record=_record_user_resource_removed),
+    "remove_service": StepKind(record=_bury),
+    "remove_workspace": StepKind(act=_remove_workspace, record=_record_workspace_removed),
+}
+"""Every step that a plan may name (`plans.TITLES` has the same keys)."""
