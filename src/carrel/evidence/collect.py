@@ -1,5 +1,6 @@
 """Can a trap in the outbox make the airlock collect something else?"""
 
+import io
 import os
 import subprocess
 import time
@@ -107,7 +108,7 @@ def _listed(boxes: Boxes, workspace_id: str) -> Outcome:
 def _with_listing(line: Line, listed: Outcome, folder: Path) -> Line:
     if line.probe.attempt != "list_bytes":
         return line
-    names = [name for name in os.listdir(folder) if not name.isprintable()]
+    names = [entry.name for entry in folder.iterdir() if not entry.name.isprintable()]
     return Line(line.probe, listed, Outcome(OPEN, f"a plain listing offers {len(names)} of them"))
 
 
@@ -124,10 +125,10 @@ class _Naive:
 
     def open(self, path: str) -> BinaryIO:
         """Open whatever is there, or wherever it leads."""
-        found = os.open(os.path.join(self._folder, path), os.O_RDONLY | os.O_NONBLOCK)
-        if os.path.isdir(f"/proc/self/fd/{found}"):
+        found = os.open(self._folder / path, os.O_RDONLY | os.O_NONBLOCK)
+        if Path(f"/proc/self/fd/{found}").is_dir():
             os.close(found)
-            return open(os.devnull, "rb")
+            return io.BytesIO()
         return os.fdopen(found, "rb")
 
     def close(self) -> None:

@@ -54,7 +54,7 @@ def host_bait(attacker: str) -> Iterator[HostBait]:
             "host_file": str(folder / token),
             "abstract": token,
             "socket_path": str(folder / "door.sock"),
-            "memory_file": f"/dev/shm/{token}",
+            "memory_file": f"/dev/shm/{token}",  # noqa: S108 - bait
             "memory_key": int.from_bytes(os.urandom(3), "big") + 1,
             "queue": f"/{token}",
             "process_token": token,
@@ -185,11 +185,9 @@ def _parsed(printed: bytes) -> list[dict[str, Any]]:
 
 def without_limits(probes: Sequence[Probe], bait: HostBait) -> dict[str, Outcome]:
     """Run the control of the limit probes: as the user we are, with no limit but the attempt's."""
-    people = {None: "root" if os.geteuid() == 0 else "the same user"}
+    people: dict[int | None, str] = {None: "root" if os.geteuid() == 0 else "the same user"}
     found: dict[str, Outcome] = {}
     for probe in probes:
         assert probe.place is Place.LIMITED
         found |= _one_pass(_Pass([], people), [probe], bait, Control.HOST)
     return found
-
-

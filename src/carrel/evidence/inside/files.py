@@ -21,7 +21,7 @@ def descriptors() -> dict[int, str]:
     return found
 
 
-INHERITED = {number: path for number, path in descriptors().items() if number > 2}  # noqa: PLR2004
+INHERITED = {number: path for number, path in descriptors().items() if number > 2}
 """Taken when the program begins, before it opens anything itself."""
 
 
@@ -65,7 +65,7 @@ def list_folder(given: Given) -> str:
     names = os.listdir(given["path"])
     if not names:
         raise Refused("empty")
-    return f"{len(names)} entries, for instance {sorted(names)[0]}"
+    return f"{len(names)} entries, for instance {min(names)}"
 
 
 @attempt

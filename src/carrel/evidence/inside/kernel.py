@@ -147,8 +147,8 @@ def read_process_memory(given: Given) -> str:
 def mount_tmpfs(given: Given) -> str:
     """Mount an empty file system over a folder, and take it away."""
     del given
-    syscall("mount", b"carrel-probe", b"/tmp", b"tmpfs", 0, b"size=4k")  # noqa: S108 - ours
-    syscall("umount2", b"/tmp", 2)  # noqa: S108
+    syscall("mount", b"carrel-probe", b"/tmp", b"tmpfs", 0, b"size=4k")
+    syscall("umount2", b"/tmp", 2)
     return "mounted"
 
 
@@ -307,7 +307,7 @@ def _effective_uid(pid: int, program: str) -> str:
         time.sleep(0.01)
         with open(f"/proc/{pid}/status") as status:
             fields = dict(line.split(":\t", 1) for line in status)
-        if fields["Uid"].split()[1] == "0":
+        if fields["Uid"].split(maxsplit=2)[1] == "0":
             return f"{program} ran as root"
     raise Refused(f"{program} ran as ourselves")
 
@@ -325,7 +325,7 @@ def own_status(given: Given) -> str:
 
 
 def _same(seen: str, weak: str) -> bool:
-    return seen.split()[0] == weak
+    return seen.split(maxsplit=1)[0] == weak
 
 
 @attempt

@@ -13,9 +13,7 @@ _MIB = 2**20
 @attempt
 def take_memory(given: Given) -> str:
     """Touch memory, up to a bound, and give it back."""
-    parts = []
-    for _ in range(given["mib"] // 8):
-        parts.append(bytearray(os.urandom(4096) * (8 * _MIB // 4096)))
+    parts = [bytearray(os.urandom(4096) * (8 * _MIB // 4096)) for _ in range(given["mib"] // 8)]
     return f"{len(parts) * 8} MiB"
 
 

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from carrel.evidence.inside import files, hostile, kernel, limits, network, stand
-from carrel.evidence.inside.ground import take
+from carrel.evidence.inside.ground import ATTEMPTS, take
 
 PARTS = (files, kernel, limits, network)
-"""Imported so that their attempts are entered."""
+"""Imported so that their attempts are entered in `ATTEMPTS`."""
+
+__all__ = ["ATTEMPTS", "main"]
 
 
 def main(orders: Mapping[str, Any]) -> None:

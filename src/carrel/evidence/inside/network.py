@@ -158,7 +158,7 @@ def http_raw(given: Given) -> str:
     status = answer.split(" ", 2)[1] if answer.startswith("HTTP/") else "none"
     if not answer:
         raise Refused("the door closed the connection without an answer")
-    if status.isdigit() and 400 <= int(status) < 600:  # noqa: PLR2004 - HTTP's own numbers
+    if status.isdigit() and 400 <= int(status) < 600:
         raise Refused(f"answered {answer.splitlines()[0][:80]}")
     return f"answered {json.dumps(answer[:120])}"
 

@@ -40,7 +40,7 @@ OUTBOX = (
 )
 
 _HEAD = "Host: 127.0.0.1:8081\r\nConnection: close\r\n"
-_SECRET = "carrel-bait-secret"
+_MESSAGE = "carrel-bait-message"
 
 
 def _request(name: str, number: str, title: str, request: str) -> Probe:
@@ -91,7 +91,7 @@ PACKAGES = (
         "query",
         "14",
         "send a query string",
-        f"GET /pypi/simple/six/?q={_SECRET} HTTP/1.1\r\n{_HEAD}\r\n",
+        f"GET /pypi/simple/six/?q={_MESSAGE} HTTP/1.1\r\n{_HEAD}\r\n",
     ),
     _request(
         "long-path",
@@ -116,7 +116,7 @@ PACKAGES = (
         "unknown-name",
         "16",
         "use a name that does not exist to carry a message",
-        f"GET /pypi/simple/{_SECRET}/ HTTP/1.1\r\n{_HEAD}\r\n",
+        f"GET /pypi/simple/{_MESSAGE}/ HTTP/1.1\r\n{_HEAD}\r\n",
     ),
     _request(
         "climbing-path",
