@@ -6,7 +6,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware import Middleware
 
 from carrel import __version__
-from carrel.api import errors, health
+from carrel.api import audit, errors, health
 from carrel.api.middleware import BodyGuard, RequestFrame, SecurityHeaders
 from carrel.core.settings import Settings
 from carrel.core.web import Authenticator, Services
@@ -42,7 +42,7 @@ def create_app(
     app.state.authenticator = authenticator
     app.state.pages = make_environment()
     errors.add_handlers(app)
-    for router in (health.router, *apis):
+    for router in (health.router, audit.router, *apis):
         app.include_router(router, prefix="/api")
     app.include_router(health.root_router)
     for router in pages:

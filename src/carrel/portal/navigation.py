@@ -27,7 +27,7 @@ class MenuItem:
 
 
 PLACES = (
-    Place("Workspaces", "/", ("/workspaces", "/operations")),
+    Place("Workspaces", "/", ("/workspaces", "/new-workspace", "/resources", "/operations")),
     Place("Airlock", "/airlock", ("/airlock",)),
     Place("Templates", "/templates", ("/templates",)),
     Place("Accounts", "/accounts", ("/accounts",), admins_only=True),

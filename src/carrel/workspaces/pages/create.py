@@ -41,7 +41,7 @@ class _Place:
     def base(self) -> str:
         """The path below which a resource is created here."""
         if self.parent is None:
-            return "/workspaces/new"
+            return "/new-workspace"
         if self.kind is ResourceKind.SERVICE:
             return f"/workspaces/{self.parent.id}/services/new"
         return f"/workspaces/{self.workspace_id}/services/{self.parent.id}/resources/new"
@@ -136,13 +136,13 @@ def _place(desk: Desk, workspace_id: str = "", service_id: str = "") -> _Place:
 # A workspace -------------------------------------------------------------------------------
 
 
-@router.get("/workspaces/new")
+@router.get("/new-workspace")
 def choose_workspace(desk: DeskDep) -> Response:
     """Show the workspace templates, and what this host makes of each."""
     return _place(desk).choices()
 
 
-@router.get("/workspaces/new/{template_name}")
+@router.get("/new-workspace/{template_name}")
 def new_workspace(desk: DeskDep, template_name: str) -> Response:
     """Show the form of a new workspace."""
     place = _place(desk)
@@ -150,7 +150,7 @@ def new_workspace(desk: DeskDep, template_name: str) -> Response:
     return place.form(template, _workspace_fields(desk, template))
 
 
-@router.post("/workspaces/new/{template_name}")
+@router.post("/new-workspace/{template_name}")
 def create_workspace(desk: DeskDep, template_name: str, form: FormDep) -> Response:
     """Create a workspace, or show the form again with what does not fit."""
     place = _place(desk)
