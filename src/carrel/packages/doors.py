@@ -50,7 +50,15 @@ class _Held:
 class HeldDoors:
     """The listeners of this process. Used from one event loop; sockets are opened in threads."""
 
-    def __init__(self, doors: Doors, records: Records, openers: Mapping[int, Opener]) -> None:
+    def __init__(
+        self,
+        doors: Doors,
+        records: Records,
+        openers: Mapping[int, Opener],
+        *,
+        check_seconds: float = CHECK_SECONDS,
+    ) -> None:
+        self._check_seconds = check_seconds
         self._doors = doors
         self._records = records
         self._openers = openers
@@ -108,7 +116,9 @@ class HeldDoors:
     async def _find_lost(self) -> set[Key]:
         """Return the listeners that nobody inside can reach: their namespace is another now."""
         now = monotonic()
-        due = [key for key, held in self._held.items() if now - held.checked_at >= CHECK_SECONDS]
+        due = [
+            key for key, held in self._held.items() if now - held.checked_at >= self._check_seconds
+        ]
         reached = await asyncio.gather(*map(self._is_reached, due))
         for key in due:
             self._held[key].checked_at = now

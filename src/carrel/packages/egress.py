@@ -83,7 +83,7 @@ class EgressProxy:
     async def open(self, listener: socket.socket) -> None:
         """Serve on a listening socket; it belongs to the proxy from now on."""
         self._server = await asyncio.start_server(
-            self._accept, sock=listener, limit=HEAD_LIMIT_BYTES
+            self._accept, sock=listener, limit=HEAD_LIMIT_BYTES, backlog=CONNECTIONS
         )
 
     async def close(self) -> None:
@@ -110,7 +110,9 @@ class EgressProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             self._check_busy()
-            ask = read_proxy_request(await _read_head(reader))
+            if not (head := await _read_head(reader)):
+                return
+            ask = read_proxy_request(head)
             address = await self._choose(ask)
             await self._connect(ask, address, reader, writer)
         except EgressRefusal as refusal:
@@ -199,10 +201,13 @@ class EgressProxy:
 
 
 async def _read_head(reader: asyncio.StreamReader) -> bytes:
+    """Read up to the empty line; nothing if the client only looked whether somebody listens."""
     try:
         async with asyncio.timeout(HEAD_SECONDS):
             return await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError) as error:
+        if isinstance(error, asyncio.IncompleteReadError) and not error.partial:
+            return b""
         raise EgressRefusal(
             EgressReason.BAD_REQUEST, "This is no HTTP request to a proxy."
         ) from error

@@ -86,6 +86,8 @@ def read_proxy_request(head: bytes) -> ProxyAsk:
     if not version.startswith("HTTP/1."):
         raise _unreadable()
     if method == "CONNECT":
+        if "/" in target or "?" in target or "#" in target:
+            raise _unreadable()
         host, port = _authority(f"//{target}", 0)
         return ProxyAsk(host, port, None)
     if method not in {"GET", "HEAD"}:

@@ -37,6 +37,11 @@ class Front:
             except CarrelError as error:
                 log.warning("packages.failed", error=str(error), detail=error.log_detail)
                 return _sentence(request, Refusal(Reason.RECORD_AWAY, str(error)))
+            except OSError:  # the client went away
+                raise
+            except Exception:  # the top of a request: aiohttp answers 500, and its log is off
+                log.exception("packages.broken", workspace=self._workspace_id)
+                raise
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         target = request.raw_path
@@ -141,8 +146,7 @@ def _file_headers(ask: FileAsk) -> Mapping[str, str]:
 
 
 def _head(size_bytes: int | None) -> web.StreamResponse:
-    response = web.Response(headers={hdrs.SERVER: "Carrel"})
-    response.content_type = "application/octet-stream"
+    response = web.StreamResponse(headers={hdrs.SERVER: "Carrel"})
     if size_bytes is not None:
         response.content_length = size_bytes
     return response

@@ -4,6 +4,7 @@ It serves with aiohttp rather than Starlette, because its sockets come and go wh
 """
 
 import asyncio
+import logging
 import socket
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -16,7 +17,7 @@ from carrel.core.clock import Clock
 from carrel.core.database import Database
 from carrel.core.errors import CarrelError
 from carrel.core.settings import Settings
-from carrel.packages.doors import Door, HeldDoors
+from carrel.packages.doors import CHECK_SECONDS, Door, HeldDoors
 from carrel.packages.egress import EgressProxy
 from carrel.packages.egress_rules import EGRESS_PORT
 from carrel.packages.front import Front
@@ -27,7 +28,7 @@ from carrel.packages.records import Records
 from carrel.packages.rules import PACKAGE_PORT, Policy
 from carrel.packages.service import Ecosystem, Packages
 from carrel.packages.sources import find_source
-from carrel.packages.store import Store
+from carrel.packages.store import RESERVE_BYTES, Store
 from carrel.packages.upstream import WebUpstream
 from carrel.runtime.ports import Doors
 
@@ -35,13 +36,21 @@ ROUND_SECONDS = 0.5
 FLUSH_ROUNDS = 10
 CONNECTIONS = 128
 """Connections of one workspace; more are closed at once, so that others keep theirs."""
+BACKLOG = 512
 KEEPALIVE_SECONDS = 15.0
 SHUTDOWN_SECONDS = 1.0
 log = structlog.get_logger()
+_SILENT = logging.getLogger("carrel.packages.requests")
+_SILENT.setLevel(logging.CRITICAL)  # a workspace could fill the log with malformed requests
 
 
 class PackageGateway:
     """Package gateway and egress proxies of a TRE, in one event loop."""
+
+    reserve_bytes = RESERVE_BYTES
+    """Disk space that the package store leaves free. Set before `run`, as the next."""
+    check_seconds = CHECK_SECONDS
+    """How often each listener is dialled from inside."""
 
     def __init__(
         self,
@@ -68,7 +77,7 @@ class PackageGateway:
         async with AsyncExitStack() as stack:
             self._packages = await self._open_packages(stack)
             openers = {PACKAGE_PORT: self._open_front, EGRESS_PORT: self._open_egress}
-            held = HeldDoors(self._doors, self._records, openers)
+            held = HeldDoors(self._doors, self._records, openers, check_seconds=self.check_seconds)
             stack.push_async_callback(held.close)
             rounds = 0
             while not stop.is_set():
@@ -84,7 +93,7 @@ class PackageGateway:
         upstream = WebUpstream(source)
         stack.push_async_callback(upstream.close)
         root = self._settings.home / "packages"
-        store = Store(root)
+        store = Store(root, reserve_bytes=self.reserve_bytes)
         stack.push_async_callback(store.close)
         adapter = PyPI(source.index_url)
         indexes = Indexes(adapter, upstream, root / "index", self._clock)
@@ -150,6 +159,7 @@ async def serve(front: Front, listener: socket.socket) -> Door:
     """Serve `front` on a listening socket; returns what closes it."""
     server = web.Server(
         front.answer,
+        logger=_SILENT,
         access_log=None,
         keepalive_timeout=KEEPALIVE_SECONDS,
         lingering_time=0,
@@ -160,7 +170,7 @@ async def serve(front: Front, listener: socket.socket) -> Door:
         return _Closed() if len(server.connections) >= CONNECTIONS else server()
 
     loop = asyncio.get_running_loop()
-    return _WebDoor(server, await loop.create_server(connect, sock=listener))
+    return _WebDoor(server, await loop.create_server(connect, sock=listener, backlog=BACKLOG))
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
