@@ -98,7 +98,8 @@ def _digest(definition: Path) -> str:
     """Return what changes whenever the image would be another one."""
     digest = hashlib.sha256(os.path.realpath(PYTHON).encode())
     for file in sorted(path for path in definition.rglob("*") if path.is_file()):
-        digest.update(f"\0{file.relative_to(definition)}\0".encode() + file.read_bytes())
+        mode = file.stat().st_mode & 0o100
+        digest.update(f"\0{file.relative_to(definition)}\0{mode}\0".encode() + file.read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -129,7 +130,8 @@ def _build(definition: Path, image: Path, report: Callable[[str], None]) -> None
 
 def _install(beside: Path, requirements: Path) -> None:
     python = str(beside / "bin" / "python")
-    pinned = ("--require-hashes", "-r", str(requirements))
+    # The lock is complete, and leaves out on purpose what its definition says.
+    pinned = ("--no-deps", "--require-hashes", "-r", str(requirements))
     uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     if uv:
         _run(uv, "pip", "install", "--quiet", "--link-mode=copy", "--python", python, *pinned)
