@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - a script, not a package
 """Which versions does uv.lock name? Constraints for pip, for machines without uv.
 
 `lock_to_pip.py run|dev` writes the constraints to standard output, and what is needed beside

@@ -55,6 +55,7 @@ def configuration() -> Config:
     """Return Alembic's configuration for the scripts in this package."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
     return config
 
 

@@ -1,14 +1,14 @@
-"""${message}"""
+"""Tables: ${message}."""
 
 import sqlalchemy as sa
 from alembic import op
-${imports if imports else ""}
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
+${"\n" + imports if imports else ""}
+revision = "${up_revision}"
+down_revision = ${'"' + down_revision + '"' if down_revision else None}
 branch_labels = None
 depends_on = None
 
 
 def upgrade() -> None:
-    """Bring the tables forward."""
+    """Bring the tables forward; there is no way back but a backup."""
     ${upgrades if upgrades else "pass"}

@@ -1,0 +1,13 @@
+"""Which columns does each database spell in its own way?"""
+
+import sqlalchemy as sa
+from alembic import op
+
+
+def event_field(name: str) -> sa.Column[str]:
+    """Return a column that the database generates from the field `name` of an event's JSON."""
+    if op.get_bind().dialect.name == "postgresql":
+        spelled = f"(body::jsonb ->> '{name}')"
+    else:
+        spelled = f"json_extract(body, '$.{name}')"
+    return sa.Column(name, sa.String(), sa.Computed(spelled, persisted=True))
