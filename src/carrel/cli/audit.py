@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from carrel.cli import client, refer
-from carrel.cli.globals import settings
 from carrel.cli.output import JsonFlag, messages, remark, show, table
+from carrel.cli.target import settings
 from carrel.core import audit
 from carrel.core.database import Database
 from carrel.core.errors import NotFound

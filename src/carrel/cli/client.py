@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from carrel.cli.globals import given, settings
+from carrel.cli.target import given, settings
 from carrel.core.errors import (
     CarrelError,
     Conflict,

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from carrel.cli.globals import HOISTED, CaOption, HomeOption, UrlOption, remember
+from carrel.cli.target import HOISTED, CaOption, HomeOption, UrlOption, remember
 
 
 @dataclass(frozen=True, slots=True)

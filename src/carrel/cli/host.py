@@ -6,9 +6,9 @@ import typer
 from rich.console import Console
 
 from carrel.cli import setup
-from carrel.cli.globals import settings
 from carrel.cli.output import JsonFlag, messages, remark, show
 from carrel.cli.session import read_password
+from carrel.cli.target import settings
 from carrel.core.errors import InvalidRequest
 from carrel.core.ids import new_secret
 from carrel.core.processes import control

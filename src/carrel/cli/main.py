@@ -8,8 +8,8 @@ from pathlib import Path
 from typer.exceptions import Abort, TyperException
 
 from carrel.cli import groups
-from carrel.cli.globals import hoist, settings
 from carrel.cli.output import remark
+from carrel.cli.target import hoist, settings
 from carrel.core.errors import (
     CarrelError,
     Conflict,

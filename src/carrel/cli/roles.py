@@ -2,7 +2,7 @@
 
 import typer
 
-from carrel.cli.globals import settings
+from carrel.cli.target import settings
 from carrel.core import logs
 from carrel.core.settings import Settings
 

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from sqlalchemy import select
 
-from carrel.cli.globals import settings
 from carrel.cli.output import JsonFlag, remark, show, table
+from carrel.cli.target import settings
 from carrel.core.database import Database
 from carrel.core.errors import CarrelError
 from carrel.core.processes import control

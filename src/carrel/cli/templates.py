@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from carrel.cli import client
-from carrel.cli.globals import settings
 from carrel.cli.output import JsonFlag, fields, remark, show, table
+from carrel.cli.target import settings
 from carrel.core.actors import system
 from carrel.core.processes import account
 

@@ -55,7 +55,7 @@ def hoist(arguments: list[str]) -> list[str]:
 
 
 HomeOption = typer.Option(
-    None, "--home", help="Folder of the TRE on this machine.", envvar="CARREL_HOME"
+    None, "--home", help="Folder of the TRE on this machine (else CARREL_HOME, else the usual)."
 )
 UrlOption = typer.Option(None, "--url", help="Address of the portal.", envvar="CARREL_URL")
 CaOption = typer.Option(

@@ -1,0 +1,300 @@
+"""Do commands print what they should where they should, and fail with a sentence and a status?"""
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from carrel.cli import client, groups, main, output, properties, sample, setup, target
+from carrel.core.errors import (
+    CarrelError,
+    Conflict,
+    Denied,
+    InvalidRequest,
+    IsolationNotEnforced,
+    NotAuthenticated,
+    NotFound,
+    Unavailable,
+)
+from carrel.core.settings import load
+
+WORKSPACE = {
+    "id": "11111111-1111-4111-8111-111111111111",
+    "templateName": "restricted",
+    "templateVersion": "1.0.0",
+    "deploymentStatus": "deployed",
+    "isEnabled": True,
+    "_etag": "e1",
+    "resourcePath": "/workspaces/11111111-1111-4111-8111-111111111111",
+    "properties": {"display_name": "Heart [failure]", "description": "x"},
+    "updatedWhen": 1767225600.0,
+    "user": {"name": "Ada"},
+}
+OPERATION = {
+    "id": "22222222-2222-4222-8222-222222222222",
+    "resourceId": WORKSPACE["id"],
+    "resourcePath": WORKSPACE["resourcePath"],
+    "action": "install",
+    "status": "deploying",
+    "message": "",
+    "steps": [{"stepTitle": "Prepare", "status": "deploying", "message": "half way"}],
+}
+
+
+class Tre:
+    """A stand-in for the API: canned answers by method and path, and what was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[tuple[int, Any]]] = {}
+        self.asked: list[tuple[str, dict[str, str], Any]] = []
+        tre = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = self.path.split("?")[0]
+                length = int(self.headers.get("Content-Length", 0))
+                body = self.rfile.read(length)
+                tre.asked.append((f"{self.command} {self.path}", dict(self.headers), body))
+                answers = tre.answers.get(f"{self.command} {path}", [(404, {"detail": "Absent."})])
+                status, given = answers.pop(0) if len(answers) > 1 else answers[0]
+                raw = b"" if given is None else json.dumps(given).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(raw)))
+                self.end_headers()
+                self.wfile.write(raw)
+
+            do_POST = do_PATCH = do_DELETE = do_PUT = do_GET  # noqa: N815 - the library's names
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
+        self.thread.start()
+
+    def answer(self, what: str, *answers: tuple[int, Any]) -> None:
+        self.answers[what] = list(answers)
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A person with a home folder of their own and no TRE on this machine."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CARREL_HOME", str(tmp_path / "tre"))
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
+
+
+@pytest.fixture
+def tre(person: Path) -> Iterator[Tre]:
+    made = Tre()
+    made.answer("GET /api/workspaces", (200, {"workspaces": [WORKSPACE]}))
+    made.answer(f"GET /api{WORKSPACE['resourcePath']}", (200, {"workspace": WORKSPACE}))
+    client.keep(client.Login(made.url, "", "a-token", "ada"))
+    yield made
+    made.close()
+
+
+def test_global_options_may_stand_anywhere():
+    assert target.hoist(["up", "--port", "1", "--home", "/x", "--url=u"]) == [
+        "--home", "/x", "--url=u", "up", "--port", "1",
+    ]  # fmt: skip
+    assert target.hoist(["a", "--", "--home", "x"]) == ["a", "--", "--home", "x"]
+
+
+def test_only_the_named_command_is_loaded():
+    assert groups._named(["--home", "up", "status", "--json"]) == "status"
+    assert groups._named(["--help", "status"]) is None
+    assert groups._named(["nonsense"]) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InvalidRequest("x"), 2),
+        (NotAuthenticated("x"), 3),
+        (Denied("x"), 4),
+        (NotFound("x"), 5),
+        (Conflict("x"), 6),
+        (Unavailable("x"), 1),
+        (IsolationNotEnforced("x"), 1),
+    ],
+)
+def test_every_error_has_its_exit_status(error: CarrelError, status: int):
+    assert main.exit_code(error) == status
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, NotAuthenticated), (403, Denied), (404, NotFound), (409, Conflict),
+     (422, InvalidRequest), (503, Unavailable)],
+)  # fmt: skip
+def test_a_problem_document_becomes_its_error(status: int, kind: type[CarrelError]):
+    body = {"detail": "Do this.", "field": "name", "request_id": "r"}
+    error = client.problem(httpx.Response(status, json=body))
+    assert type(error) is kind
+    assert str(error).startswith("Do this.")
+    assert error.field == "name"
+
+
+def test_without_a_login_the_status_is_three(capsys: pytest.CaptureFixture[str]):
+    assert main.run(["workspace", "list"]) == 3
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "carrel login" in printed.err
+
+
+def test_wrong_usage_is_two(capsys: pytest.CaptureFixture[str]):
+    assert main.run(["workspace", "show"]) == 2
+    assert main.run(["nonsense"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_nothing_listening_is_a_sentence(capsys: pytest.CaptureFixture[str]):
+    client.keep(client.Login("http://127.0.0.1:9", "", "t", "ada"))
+    assert main.run(["workspace", "list"]) == 1
+    assert "Nothing answers at http://127.0.0.1:9" in capsys.readouterr().err
+
+
+def test_json_stands_alone_on_standard_output(tre: Tre, capsys: pytest.CaptureFixture[str]):
+    assert main.run(["workspace", "list", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"workspaces": [WORKSPACE]}
+    assert printed.err == ""
+    assert tre.asked[0][1]["Authorization"] == "Bearer a-token"
+
+
+def test_names_are_printed_as_they_are(tre: Tre, capsys: pytest.CaptureFixture[str]):
+    """Square brackets are markup to rich; a name must not be."""
+    assert main.run(["workspace", "list"]) == 0
+    assert "Heart [failure]" in capsys.readouterr().out
+
+
+def test_a_workspace_is_found_by_name_and_by_id(tre: Tre, capsys: pytest.CaptureFixture[str]):
+    assert main.run(["workspace", "show", "heart [FAILURE]", "--json"]) == 0
+    by_name = capsys.readouterr().out
+    assert main.run(["workspace", "show", str(WORKSPACE["id"]), "--json"]) == 0
+    assert capsys.readouterr().out == by_name
+    assert main.run(["workspace", "show", "other"]) == 5
+
+
+def test_an_ambiguous_name_is_a_conflict(tre: Tre, capsys: pytest.CaptureFixture[str]):
+    tre.answer("GET /api/workspaces", (200, {"workspaces": [WORKSPACE, WORKSPACE]}))
+    assert main.run(["workspace", "show", "Heart [failure]"]) == 6
+
+
+def test_creating_watches_the_operation(tre: Tre, capsys: pytest.CaptureFixture[str]):
+    path = f"/api{OPERATION['resourcePath']}/operations/{OPERATION['id']}"
+    tre.answer("POST /api/workspaces", (202, {"operation": OPERATION}))
+    done = {**OPERATION, "status": "deployed"}
+    tre.answer(f"GET {path}", (200, {"operation": OPERATION}), (200, {"operation": done}))
+    assert main.run(["workspace", "create", "Heart", "-p", "size=4", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["operation"]["status"] == "deployed"
+    sent = json.loads(tre.asked[0][2])
+    assert sent["templateName"] == "restricted"
+    assert sent["properties"] == {"size": 4, "display_name": "Heart", "description": "Heart"}
+
+
+def test_an_operation_that_fails_is_status_one(tre: Tre, capsys: pytest.CaptureFixture[str]):
+    failed = {**OPERATION, "status": "deployment_failed", "message": "The disk is full."}
+    tre.answer("POST /api/workspaces", (202, {"operation": failed}))
+    assert main.run(["workspace", "create", "Heart"]) == 1
+    assert "The disk is full." in capsys.readouterr().err
+
+
+def test_a_deleted_resource_counts_as_done(tre: Tre, capsys: pytest.CaptureFixture[str]):
+    """As in AzureTRE, the operation of what is gone is not found."""
+    gone = {**OPERATION, "action": "uninstall", "status": "deleting"}
+    tre.answer(f"DELETE /api{WORKSPACE['resourcePath']}", (200, {"operation": gone}))
+    assert main.run(["workspace", "delete", "Heart [failure]", "--yes", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["operation"]["status"] == "deleted"
+
+
+def test_a_change_carries_the_etag_it_saw(tre: Tre, capsys: pytest.CaptureFixture[str]):
+    stale = {"detail": "Somebody else changed it.", "status": 409}
+    tre.answer(f"PATCH /api{WORKSPACE['resourcePath']}", (409, stale))
+    assert main.run(["workspace", "disable", "Heart [failure]"]) == 6
+    assert tre.asked[-1][1]["etag"] == "e1"
+    assert "Somebody else changed it." in capsys.readouterr().err
+
+
+def test_signing_in_keeps_a_private_token(
+    person: Path, tre: Tre, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
+    tre.answer(
+        "POST /api/sign-in", (200, {"token": "fresh", "account": {"display_name": "Ada A."}})
+    )
+    assert main.run(["login", "ada", "--password-stdin", "--url", tre.url]) == 0
+    printed = capsys.readouterr()
+    assert "fresh" not in printed.out + printed.err
+    [kept] = (person / ".config" / "carrel").glob("*.json")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert json.loads(tre.asked[-1][2]) == {"username": "ada", "password": "secret"}
+    tre.answer("POST /api/sign-out", (204, None))
+    assert main.run(["logout"]) == 0
+    assert not kept.exists()
+
+
+def test_a_fault_is_never_a_traceback(person: Path, tre: Tre, capsys: pytest.CaptureFixture[str]):
+    tre.answer("GET /api/workspaces", (200, ["not", "what", "was", "promised"]))
+    assert main.run(["workspace", "list"]) == 1
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err + printed.out
+    assert "Traceback" in (person / "tre" / "logs" / "cli.log").read_text()
+
+
+def test_properties_are_json_where_they_can_be(tmp_path: Path):
+    file = tmp_path / "p.json"
+    file.write_text('{"a": 1, "b": [1]}')
+    assert properties.read(["a=x", "c=true", "d=4", "e=1=2"], file, name="N") == {
+        "a": "x", "b": [1], "c": True, "d": 4, "e": "1=2", "display_name": "N",
+    }  # fmt: skip
+
+
+def test_a_property_without_a_value_is_refused():
+    with pytest.raises(InvalidRequest, match="NAME=VALUE"):
+        properties.read(["nonsense"])
+
+
+def test_settings_are_changed_in_their_file_and_the_rest_stays(tmp_path: Path):
+    home = tmp_path / "tre"
+    home.mkdir()
+    (home / "carrel.toml").write_text('tre_name = "Mine"\nportal_port = 1000\n# a remark\n')
+    changed = setup.configure(load(home), {"portal_port": 9443, "gateway_port": 9444})
+    assert (changed.portal_port, changed.gateway_port, changed.tre_name) == (9443, 9444, "Mine")
+    assert "# a remark" in (home / "carrel.toml").read_text()
+
+
+def test_demo_logins_are_private_and_read_back(tmp_path: Path):
+    setup.write_logins(tmp_path, {"admin": "pw-1", "olivia": "pw-2"})
+    assert setup.read_logins(tmp_path) == {"admin": "pw-1", "olivia": "pw-2"}
+    assert (tmp_path / setup.LOGINS).stat().st_mode & 0o777 == 0o600
+
+
+def test_the_demo_patients_are_always_the_same_and_plausible():
+    rows = [line.split(",") for line in sample.dataset().decode().splitlines()]
+    assert sample.dataset() == sample.dataset()
+    assert len(rows) == sample.PATIENTS + 1
+    assert all(24 <= int(row[1]) <= 80 and int(row[4]) > 0 for row in rows[1:])
+    assert {row[5] for row in rows[1:]} == {"0", "1"}
+
+
+def test_sizes_and_times_are_for_people():
+    assert [output.size(number) for number in (0, 1023, 1536, 5 * 2**30)] == [
+        "0 B", "1023 B", "1.5 KiB", "5.0 GiB",
+    ]  # fmt: skip
+    assert output.moment(1767225600.0) == "2026-01-01 00:00:00"
+    assert output.moment(None) == ""
