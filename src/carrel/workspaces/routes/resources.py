@@ -1,0 +1,238 @@
+"""How do programs reach the four kinds of resource?
+
+What all kinds have in common is written once, in `_add_common`, for each path.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from carrel.core.actors import Actor
+from carrel.core.web import ActorDep
+from carrel.workspaces.routes.bodies import (
+    SERVICE,
+    SHARED_SERVICE,
+    USER_RESOURCE,
+    WORKSPACE,
+    CreateBody,
+    EtagDep,
+    ForceDep,
+    KeyDep,
+    PatchBody,
+    ServiceDep,
+    WorkspaceDep,
+    WorkspacesDep,
+    the_service,
+    the_shared_service,
+    the_user_resource,
+    the_workspace,
+)
+from carrel.workspaces.routes.shapes import (
+    MANY,
+    ONE,
+    Json,
+    accepted,
+    answer,
+    history_json,
+    operation_json,
+    resource_json,
+    usage_json,
+)
+from carrel.workspaces.rules import Resource, ResourceKind
+from carrel.workspaces.service import Workspaces
+
+router = APIRouter()
+K = ResourceKind
+
+
+def _shown(workspaces: Workspaces, actor: Actor, resource: Resource) -> Json:
+    is_public_view = resource.kind is K.SHARED_SERVICE and not actor.is_admin
+    upgrades = workspaces.available_upgrades(resource)
+    return resource_json(resource, upgrades, is_public_view=is_public_view)
+
+
+def _list(
+    workspaces: Workspaces, actor: Actor, kind: ResourceKind, found: Sequence[Resource]
+) -> Response:
+    return answer({MANY[kind]: [_shown(workspaces, actor, each) for each in found]})
+
+
+@router.get("/workspaces", tags=["workspaces"])
+def list_workspaces(actor: ActorDep, workspaces: WorkspacesDep) -> Response:
+    """List the workspaces that the caller is a member of; administrators see all."""
+    return _list(workspaces, actor, K.WORKSPACE, workspaces.list_workspaces(actor))
+
+
+@router.post("/workspaces", status_code=202, tags=["workspaces"])
+def create_workspace(
+    body: CreateBody, actor: ActorDep, workspaces: WorkspacesDep, key: KeyDep = None
+) -> Response:
+    """Create a workspace. For administrators."""
+    _, operation = workspaces.create_workspace(
+        actor, body.template_name, body.properties, idempotency_key=key
+    )
+    return accepted(operation)
+
+
+@router.get(f"{WORKSPACE}/workspace-services", tags=["workspace services"])
+def list_services(workspace: WorkspaceDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
+    """List the services of a workspace."""
+    found = workspaces.list_services(actor, workspace.id)
+    return _list(workspaces, actor, K.SERVICE, found)
+
+
+@router.post(f"{WORKSPACE}/workspace-services", status_code=202, tags=["workspace services"])
+def create_service(
+    workspace: WorkspaceDep,
+    body: CreateBody,
+    actor: ActorDep,
+    workspaces: WorkspacesDep,
+    key: KeyDep = None,
+) -> Response:
+    """Add a service to a workspace. For its owners and administrators."""
+    _, operation = workspaces.create_service(
+        actor, workspace.id, body.template_name, body.properties, idempotency_key=key
+    )
+    return accepted(operation)
+
+
+@router.get(f"{SERVICE}/user-resources", tags=["user resources"])
+def list_user_resources(
+    service: ServiceDep, actor: ActorDep, workspaces: WorkspacesDep
+) -> Response:
+    """List the caller's user resources; owners and administrators see all."""
+    found = workspaces.list_user_resources(actor, service.workspace_id or "", service.id)
+    return _list(workspaces, actor, K.USER_RESOURCE, found)
+
+
+@router.post(f"{SERVICE}/user-resources", status_code=202, tags=["user resources"])
+def create_user_resource(
+    service: ServiceDep,
+    body: CreateBody,
+    actor: ActorDep,
+    workspaces: WorkspacesDep,
+    key: KeyDep = None,
+) -> Response:
+    """Make a user resource for the caller. For members of the workspace."""
+    _, operation = workspaces.create_user_resource(
+        actor,
+        service.workspace_id or "",
+        service.id,
+        body.template_name,
+        body.properties,
+        idempotency_key=key,
+    )
+    return accepted(operation)
+
+
+@router.get(f"{USER_RESOURCE}/output", tags=["user resources"])
+def get_output(
+    workspace_id: UUID,
+    service_id: UUID,
+    resource_id: UUID,
+    actor: ActorDep,
+    workspaces: WorkspacesDep,
+) -> Response:
+    """Return the end of what the caller's own user resource printed."""
+    found = the_user_resource(workspace_id, service_id, resource_id, actor, workspaces)
+    return answer({"output": workspaces.output(actor, found.id)})
+
+
+@router.get("/shared-services", tags=["shared services"])
+def list_shared_services(actor: ActorDep, workspaces: WorkspacesDep) -> Response:
+    """List the services of the whole TRE."""
+    return _list(workspaces, actor, K.SHARED_SERVICE, workspaces.list_shared_services(actor))
+
+
+@router.post("/shared-services", status_code=202, tags=["shared services"])
+def create_shared_service(
+    body: CreateBody, actor: ActorDep, workspaces: WorkspacesDep, key: KeyDep = None
+) -> Response:
+    """Create a shared service. For administrators."""
+    _, operation = workspaces.create_shared_service(
+        actor, body.template_name, body.properties, idempotency_key=key
+    )
+    return accepted(operation)
+
+
+def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) -> None:
+    """Add the routes that every kind of resource has below its path."""
+    name = kind.replace("-", "_")
+    common = APIRouter(tags=[f"{kind.replace('-', ' ')}s"])
+    FoundDep = Annotated[Resource, Depends(find)]  # noqa: N806 - a type
+
+    @common.get(path, name=f"get_{name}")
+    def get(found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
+        """Return the resource."""
+        return answer({ONE[kind]: _shown(workspaces, actor, found)})
+
+    @common.patch(path, status_code=202, name=f"update_{name}")
+    def update(
+        found: FoundDep,
+        body: PatchBody,
+        etag: EtagDep,
+        actor: ActorDep,
+        workspaces: WorkspacesDep,
+        force: ForceDep = False,
+    ) -> Response:
+        """Change the resource's properties or template version, enable or disable it."""
+        _, operation = workspaces.update(
+            actor,
+            found.id,
+            etag=etag.strip('"'),
+            properties=body.properties,
+            is_enabled=body.is_enabled,
+            template_version=body.template_version,
+            is_forced=force,
+        )
+        return accepted(operation)
+
+    @common.delete(path, name=f"delete_{name}")
+    def delete(found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
+        """Delete the resource and everything below it; all must be disabled before."""
+        return accepted(workspaces.delete(actor, found.id), status=200)
+
+    @common.post(f"{path}/invoke-action", status_code=202, name=f"invoke_{name}_action")
+    def invoke_action(
+        found: FoundDep,
+        actor: ActorDep,
+        workspaces: WorkspacesDep,
+        action: Annotated[str, Query(max_length=64)],
+    ) -> Response:
+        """Do what the template offers besides, for instance `start`, `stop`, `restart`."""
+        return accepted(workspaces.invoke_action(actor, found.id, action))
+
+    @common.get(f"{path}/operations", name=f"list_{name}_operations")
+    def list_operations(found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
+        """List the resource's operations, oldest first."""
+        operations = workspaces.list_operations(actor, found.id)
+        return answer({"operations": [operation_json(each) for each in operations]})
+
+    @common.get(f"{path}/operations/{{operation_id}}", name=f"get_{name}_operation")
+    def get_operation(
+        found: FoundDep, operation_id: UUID, actor: ActorDep, workspaces: WorkspacesDep
+    ) -> Response:
+        """Return one operation of the resource, with its steps."""
+        operation = workspaces.get_operation(actor, str(operation_id), resource_id=found.id)
+        return answer({"operation": operation_json(operation)})
+
+    @common.get(f"{path}/history", name=f"get_{name}_history")
+    def history(found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
+        """List the resource's former states, oldest first."""
+        entries = workspaces.history(actor, found.id)
+        return answer({"resource_history": [history_json(each) for each in entries]})
+
+    @common.get(f"{path}/usage", name=f"get_{name}_usage")
+    def usage(found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
+        """Return what the resource has used so far."""
+        return answer({"usage": usage_json(workspaces.usage(actor, found.id))})
+
+    router.include_router(common)
+
+
+_add_common(WORKSPACE, K.WORKSPACE, the_workspace)
+_add_common(SERVICE, K.SERVICE, the_service)
+_add_common(USER_RESOURCE, K.USER_RESOURCE, the_user_resource)
+_add_common(SHARED_SERVICE, K.SHARED_SERVICE, the_shared_service)

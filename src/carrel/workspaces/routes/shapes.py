@@ -1,0 +1,189 @@
+"""Which JSON do templates, resources and operations have? AzureTRE's; the words live here only."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from fastapi import Response
+
+from carrel.workspaces.meters import UsageTotals
+from carrel.workspaces.rules import (
+    HistoryEntry,
+    Operation,
+    Person,
+    Power,
+    Resource,
+    ResourceKind,
+    Step,
+    Template,
+)
+from carrel.workspaces.schemas import for_update
+
+K = ResourceKind
+Json = dict[str, Any]
+
+ONE = {
+    K.WORKSPACE: "workspace",
+    K.SERVICE: "workspaceService",
+    K.USER_RESOURCE: "userResource",
+    K.SHARED_SERVICE: "sharedService",
+}
+MANY = {kind: f"{name}s" for kind, name in ONE.items()}
+POWER_STATES = {
+    Power.RUNNING: "VM running",
+    Power.STOPPED: "VM stopped",
+    Power.FAILED: "VM stopped",
+}
+PUBLIC_PROPERTIES = frozenset(
+    {"display_name", "description", "overview", "connection_uri", "is_exposed_externally"}
+)
+"""What everybody may read of a shared service."""
+
+
+def answer(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a JSON answer, written without a detour over models."""
+    return Response(orjson.dumps(body), status, headers=headers, media_type="application/json")
+
+
+def accepted(operation: Operation, *, status: int = 202) -> Response:
+    """Return the answer to a change: the operation, and where to follow it."""
+    location = f"/api{operation.resource_path}/operations/{operation.id}"
+    body = {"operation": operation_json(operation)}
+    return answer(body, status=status, headers={"Location": location})
+
+
+def person_json(person: Person) -> Json:
+    """Return who made a change; AzureTRE's clients look for the empty fields too."""
+    return {"id": person.id, "name": person.name, "email": "", "roles": [], "roleAssignments": []}
+
+
+def resource_json(
+    resource: Resource, upgrades: Sequence[tuple[str, bool]], *, is_public_view: bool = False
+) -> Json:
+    """Return a resource of any kind."""
+    properties = dict(resource.properties)
+    if is_public_view:
+        properties = {name: properties[name] for name in properties if name in PUBLIC_PROPERTIES}
+    shown: Json = {
+        "id": resource.id,
+        "templateName": resource.template_name,
+        "templateVersion": resource.template_version,
+        "properties": properties,
+        "availableUpgrades": [
+            {"version": version, "forceUpdateRequired": needs_force}
+            for version, needs_force in upgrades
+        ],
+        "isEnabled": resource.is_enabled,
+        "resourceType": resource.kind,
+        "deploymentStatus": resource.status or None,
+        "_etag": resource.etag,
+        "resourcePath": resource.path,
+        "resourceVersion": resource.version,
+        "user": person_json(resource.updated_by),
+        "updatedWhen": resource.updated_at.timestamp(),
+    }
+    return shown | _KIND_FIELDS[resource.kind](resource)
+
+
+_KIND_FIELDS: Mapping[ResourceKind, Callable[[Resource], Json]] = {
+    K.WORKSPACE: lambda _: {"workspaceURL": ""},
+    K.SERVICE: lambda each: {"workspaceId": each.workspace_id},
+    K.USER_RESOURCE: lambda each: {
+        "workspaceId": each.workspace_id,
+        "ownerId": each.owner_id,
+        "parentWorkspaceServiceId": each.parent_id,
+        "azureStatus": {"powerState": POWER_STATES[each.power]} if each.power else {},
+    },
+    K.SHARED_SERVICE: lambda _: {},
+}
+
+
+def operation_json(operation: Operation) -> Json:
+    """Return an operation with its steps; `canCancel` and `canRetry` are Carrel's own."""
+    return {
+        "id": operation.id,
+        "resourceId": operation.resource_id,
+        "resourcePath": operation.resource_path,
+        "resourceVersion": operation.resource_version,
+        "status": operation.status,
+        "action": operation.action,
+        "message": operation.message,
+        "createdWhen": operation.created_at.timestamp(),
+        "updatedWhen": operation.updated_at.timestamp(),
+        "user": person_json(operation.user),
+        "steps": [_step_json(operation, step) for step in operation.steps],
+        "canCancel": operation.can_cancel,
+        "canRetry": operation.can_retry,
+    }
+
+
+def _step_json(operation: Operation, step: Step) -> Json:
+    return {
+        "id": step.id,
+        "templateStepId": step.name,
+        "stepTitle": step.title,
+        "resourceId": step.resource_id,
+        "resourceAction": operation.action,
+        "status": step.status,
+        "message": step.message,
+        "updatedWhen": step.updated_at.timestamp(),
+    }
+
+
+def history_json(entry: HistoryEntry) -> Json:
+    """Return the state of a resource before a change."""
+    return {
+        "id": f"{entry.resource_id}:{entry.version}",
+        "resourceId": entry.resource_id,
+        "resourceVersion": entry.version,
+        "properties": entry.properties,
+        "isEnabled": entry.is_enabled,
+        "templateVersion": entry.template_version,
+        "updatedWhen": entry.updated_at.timestamp(),
+        "user": person_json(entry.updated_by),
+    }
+
+
+def usage_json(totals: UsageTotals) -> Json:
+    """Return what a resource has used (Carrel's own)."""
+    sampled_at = totals.sampled_at.timestamp() if totals.sampled_at else None
+    return {**asdict(totals), "sampled_at": sampled_at}
+
+
+def template_line_json(template: Template) -> Json:
+    """Return a template as a list shows it."""
+    return {
+        "name": template.name,
+        "title": template.title,
+        "description": template.description,
+        "authorizedRoles": list(template.authorized_roles),
+    }
+
+
+def template_json(template: Template, *, is_update: bool = False) -> Json:
+    """Return a template with its schema; with `is_update`, fixed properties are `readOnly`."""
+    schema = for_update(template.schema) if is_update else dict(template.schema)
+    shown: Json = {
+        "id": f"{template.name}:{template.version}",
+        "name": template.name,
+        "title": template.title,
+        "description": template.description,
+        "version": template.version,
+        "resourceType": template.kind,
+        "current": template.is_current,
+        "type": "object",
+        "required": schema.get("required", []),
+        "authorizedRoles": list(template.authorized_roles),
+        "properties": schema["properties"],
+        "allOf": schema.get("allOf"),
+        "actions": [],
+        "customActions": [asdict(action) for action in template.actions],
+        "uiSchema": schema.get("uiSchema", {}),
+        "unevaluatedProperties": False,
+        "parentWorkspaceService": template.parent,
+        "overview": template.overview,
+        "isolation": sorted(template.isolation),
+        "level": template.level,
+    }
+    return {name: value for name, value in shown.items() if value is not None}
