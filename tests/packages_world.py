@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -208,12 +209,13 @@ class World:
     """Everything one test of the package gateway talks to."""
 
     index: FakeIndex
-    runtime: MemoryRuntime
+    runtime: Any
     spaces: Spaces
     database: Database
     clock: ManualClock
     home: Path
     settings: Settings | None = None
+    launcher: Any = None
 
     def open_workspace(self, space: Space) -> None:
         self.runtime.prepare(WorkspacePlan(space.id, gid=200_000, disk_bytes=2**20))
