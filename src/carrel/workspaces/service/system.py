@@ -85,6 +85,14 @@ class SystemUse(Reading):
         with self.database.read() as connection:
             return self._policy(connection, workspace_id)
 
+    def display_name(self, workspace_id: str) -> str:
+        """Return what people call a workspace. Raises `NotFound`."""
+        with self.database.read() as connection:
+            found = find_resource(connection, workspace_id)
+        if found is None or found.kind is not K.WORKSPACE:
+            raise not_found(K.WORKSPACE)
+        return found.display_name
+
     def host_member(self, workspace_id: str, account_id: str) -> Member:
         """Return a member as the host knows them; their id is reserved once and kept.
 
