@@ -3,6 +3,7 @@
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 
@@ -37,7 +38,12 @@ def _progress(rows: list[dict[str, object]], running: str) -> Table:
     table = Table.grid(padding=(0, 2))
     for row in rows:
         mark = "[green]✓[/]" if row["ok"] else "[red]✗[/]"
-        table.add_row(mark, str(row["name"]), f"{row['seconds']:.1f} s", f"[dim]{row['detail']}[/]")
+        table.add_row(
+            mark,
+            str(row["name"]),
+            f"{row['seconds']:.1f} s",
+            f"[dim]{escape(str(row['detail']))}[/]",
+        )
     if running:
         table.add_row(Spinner("dots"), running, "", "")
     return table

@@ -307,6 +307,6 @@ def outcome(name: str, run: Callable[[], str]) -> dict[str, Any]:
     started = monotonic()
     try:
         detail, ok = run(), True
-    except (OutsideFailure, TimeoutError) as error:
-        detail, ok = str(error) or type(error).__name__, False
+    except Exception as error:  # noqa: BLE001 - the top of a step: whatever fails, it is told
+        detail, ok = f"{type(error).__name__}: {error}", False
     return {"name": name, "ok": ok, "seconds": round(monotonic() - started, 3), "detail": detail}
