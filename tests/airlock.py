@@ -14,6 +14,7 @@ from carrel.core.actors import Actor, WorkspaceRole
 from carrel.core.audit import Audit, list_events
 from carrel.core.clock import ManualClock
 from carrel.core.database import Database
+from carrel.core.events import Events
 from carrel.core.ids import new_id
 from carrel.core.queue import Queue, WorkItem
 from carrel.core.settings import Settings
@@ -41,6 +42,9 @@ class OpenPolicies:
 
     def policy(self, workspace_id: str) -> OpenWorkspace:
         return OpenWorkspace(workspace_id not in self.closed)
+
+    def display_name(self, workspace_id: str) -> str:
+        return f"Study {workspace_id[:4]}"
 
 
 class BrokenScanner:
@@ -89,6 +93,7 @@ class Bench:
             database=database,
             audit=Audit(self.clock),
             clock=self.clock,
+            events=Events(),
             queue=self.queue,
             settings=self.settings,
             store=self.store,
@@ -166,8 +171,8 @@ class Bench:
         with self.database.read() as connection:
             return [event.action for event in list_events(connection, subject=request.id)][::-1]
 
-    def downloaded(self, actor: Actor, token: str) -> bytes:
-        opened = self.airlock.open_release(actor, token)
+    def downloaded(self, actor: Actor, token: str, *, as_archive: bool = False) -> bytes:
+        opened = self.airlock.open_release(actor, token, as_archive=as_archive)
         try:
             return b"".join(opened.content)
         finally:

@@ -70,7 +70,9 @@ def test_an_export_is_flagged_returned_mended_approved_and_released(bench):
     bench.approve(again)
     bench.run_work()
     ticket = bench.airlock.release_ticket(bench.author, request.id)
-    with zipfile.ZipFile(io.BytesIO(bench.downloaded(bench.author, ticket.token))) as archive:
+    with zipfile.ZipFile(
+        io.BytesIO(bench.downloaded(bench.author, ticket.token, as_archive=True))
+    ) as archive:
         assert archive.namelist() == ["carrel-manifest.json", "table.csv", "note.txt"]
         assert archive.read("table.csv") == SAFE_TABLE
         record = orjson.loads(archive.read("carrel-manifest.json"))
@@ -102,14 +104,16 @@ def test_an_export_is_flagged_returned_mended_approved_and_released(bench):
 def test_the_same_release_is_always_the_same_bytes(bench):
     request = bench.approved("export", a__csv=SAFE_TABLE, b__txt=b"x")
     tickets = [bench.airlock.release_ticket(bench.author, request.id) for _ in range(2)]
-    one, other = (bench.downloaded(bench.author, ticket.token) for ticket in tickets)
+    one, other = (
+        bench.downloaded(bench.author, ticket.token, as_archive=True) for ticket in tickets
+    )
     assert one == other
 
 
 def test_a_single_file_leaves_as_itself(bench):
     request = bench.approved("export", results__table__csv=SAFE_TABLE)
     ticket = bench.airlock.release_ticket(bench.author, request.id)
-    opened = bench.airlock.open_release(bench.author, ticket.token)
+    opened = bench.airlock.open_release(bench.author, ticket.token, as_archive=False)
     assert b"".join(opened.content) == SAFE_TABLE
     assert (opened.filename, opened.sha256) == ("results.table.csv", sha256(SAFE_TABLE))
     opened.close()

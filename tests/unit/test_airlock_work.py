@@ -285,4 +285,4 @@ def check_ended(bench: Bench, request, kind: str) -> None:
     assert sorted(inbox.values()) == (sorted(FILES.values()) if kind == "import" else [])
     if kind == "export":
         ticket = bench.airlock.release_ticket(bench.author, request.id)
-        assert FILES["a__csv"] in bench.downloaded(bench.author, ticket.token)
+        assert FILES["a__csv"] in bench.downloaded(bench.author, ticket.token, as_archive=True)

@@ -8,6 +8,7 @@ from carrel.airlock.rules import AirlockPolicy, Direction, Finding, Stage
 from carrel.core.audit import Audit
 from carrel.core.clock import Clock
 from carrel.core.database import Database
+from carrel.core.events import Events
 from carrel.core.queue import Queue
 from carrel.core.settings import Settings
 from carrel.runtime.ports import Boxes
@@ -105,6 +106,10 @@ class Policies(Protocol):
         """Return the policy of a workspace. Raises `NotFound`."""
         ...
 
+    def display_name(self, workspace_id: str) -> str:
+        """Return what people call a workspace. Raises `NotFound`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
@@ -113,6 +118,7 @@ class Ground:
     database: Database
     audit: Audit
     clock: Clock
+    events: Events
     queue: Queue
     settings: Settings
     store: Store

@@ -60,4 +60,4 @@ def inbox_folder(title: str, request_id: str) -> str:
     """Return the folder of an import below `/inbox`: readable, and unique to the request."""
     ascii_title = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode()
     slug = _SLUG.sub("-", ascii_title.lower()).strip("-")[:40].strip("-")
-    return f"{slug or 'import'}-{request_id[:8]}"
+    return f"{slug or 'files'}-{request_id[:8]}"

@@ -3,11 +3,14 @@
 from sqlalchemy import Connection, delete, select
 
 from carrel.airlock import tables
+from carrel.airlock.ports import Ground
 from carrel.airlock.service.base import DISCARD, work_key
 from carrel.airlock.service.drafting import Drafting
 from carrel.airlock.service.releasing import OpenRelease, Releasing
 from carrel.airlock.service.reviewing import Reviewing
-from carrel.core.actors import system
+from carrel.core.actors import Actor, system
+from carrel.core.errors import NotFound
+from carrel.workspaces.events import WorkspaceDeleted
 
 __all__ = ["Airlock", "OpenRelease"]
 
@@ -18,6 +21,19 @@ class Airlock(Drafting, Reviewing, Releasing):
     `drafting.py` is the author's part, `reviewing.py` the reviewer's, `releasing.py` lets an
     approved export out.
     """
+
+    def __init__(self, ground: Ground) -> None:
+        super().__init__(ground)
+        ground.events.subscribe(WorkspaceDeleted, self._on_workspace_deleted)
+
+    def _on_workspace_deleted(self, connection: Connection, event: WorkspaceDeleted) -> None:
+        self.drop_workspace(connection, event.workspace_id)
+
+    def workspace_name(self, actor: Actor, workspace_id: str) -> str:
+        """Return what people call a workspace. Raises `NotFound` to strangers."""
+        if not actor.is_member(workspace_id):
+            raise NotFound("There is no such workspace, or you are no member of it.")
+        return self._ground.policies.display_name(workspace_id)
 
     def drop_workspace(self, connection: Connection, workspace_id: str) -> None:
         """Forget every request of a deleted workspace, and its files; the audit record stays."""

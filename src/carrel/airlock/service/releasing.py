@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,7 +44,7 @@ class OpenRelease:
     """Of the one file, when there is one; empty for an archive."""
     size_bytes: int | None
     content: Iterator[bytes]
-    close: Any
+    close: Callable[[], None]
 
 
 class Releasing(Room):
@@ -76,14 +76,17 @@ class Releasing(Room):
             self._record(connection, actor, "ticket_made", request, ticket=ticket_id)
         return ticket
 
-    def open_release(self, actor: Actor, token: str) -> OpenRelease:
+    def open_release(self, actor: Actor, token: str, *, as_archive: bool = True) -> OpenRelease:
         """Use a ticket up, and open what it lets out, verified against the seal beforehand.
 
-        Raises `NotFound` for a ticket that is unknown or another person's, `Conflict` for one
+        An archive holds every file and the manifest; without it a release of one file is that
+        file. Raises `NotFound` for a ticket that is unknown or another person's, `Conflict` for one
         that is used up, `Denied` for one that is too old or revoked.
         """
         with self._database.read() as connection:
             request = self._ticketed(connection, actor, token)
+            if not as_archive and len(request.files) != 1:
+                raise Conflict("This release has several files; download it as an archive.")
             release = _load_release(connection, request)
         with ExitStack() as stack:
             opened = stack.enter_context(self._verified(request))
@@ -99,7 +102,8 @@ class Releasing(Room):
                     policy_sha256=release.policy_sha256,
                     files=[file.sha256 for file in release.files],
                 )
-            return _opened(release, opened, stack.pop_all())
+            make = _archive if as_archive else _single
+            return make(release, opened, stack.pop_all())
 
     def _ticketed(self, connection: Connection, actor: Actor, token: str) -> AirlockRequest:
         row = self._ticket_row(connection, actor, token)
@@ -190,20 +194,23 @@ def release_record(connection: Connection, request_id: str, tre_name: str) -> st
     )
 
 
-def _opened(
-    release: Release, opened: Sequence[tuple[RequestFile, BinaryIO]], stack: ExitStack
-) -> OpenRelease:
-    if len(opened) == 1:
-        file, content = opened[0]
-        return OpenRelease(
-            release=release,
-            filename=file.name.rsplit("/", 1)[-1],
-            media_type="application/octet-stream",
-            sha256=file.sha256,
-            size_bytes=file.size_bytes,
-            content=chunks(content),
-            close=stack.close,
-        )
+_Opened = Sequence[tuple[RequestFile, BinaryIO]]
+
+
+def _single(release: Release, opened: _Opened, stack: ExitStack) -> OpenRelease:
+    ((file, content),) = opened
+    return OpenRelease(
+        release=release,
+        filename=file.name.rsplit("/", 1)[-1],
+        media_type="application/octet-stream",
+        sha256=file.sha256,
+        size_bytes=file.size_bytes,
+        content=chunks(content),
+        close=stack.close,
+    )
+
+
+def _archive(release: Release, opened: _Opened, stack: ExitStack) -> OpenRelease:
     return OpenRelease(
         release=release,
         filename=f"{inbox_folder(release.title, release.request_id)}.zip",
@@ -234,7 +241,7 @@ class _Sink(io.RawIOBase):
         return b"".join(parts)
 
 
-def zip_chunks(record: str, opened: Sequence[tuple[RequestFile, BinaryIO]]) -> Iterator[bytes]:
+def zip_chunks(record: str, opened: _Opened) -> Iterator[bytes]:
     """Yield an archive, stored and not compressed: always the same bytes for the same release."""
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
