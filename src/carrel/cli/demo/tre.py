@@ -11,6 +11,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ class ThrowAwayTre:
         )
         self.settings: Settings = load(self.home)
         self.tls: ssl.SSLContext
+        self.clients = ExitStack()
+        """Closes every person's connections at the end."""
         self._password = new_secret(12)
 
     def start(self) -> None:
@@ -49,6 +52,7 @@ class ThrowAwayTre:
 
     def stop(self) -> None:
         """Stop everything and remove the home."""
+        self.clients.close()
         self.carrel("down")
         shutil.rmtree(self.home)
 
@@ -121,6 +125,7 @@ class Person:
             headers={"Authorization": f"Bearer {token}"},
             timeout=60,
         )
+        tre.clients.callback(self._http.close)
 
     @classmethod
     def sign_in(cls, tre: ThrowAwayTre, username: str, password: str) -> "Person":
