@@ -9,7 +9,7 @@ from sqlalchemy import Connection, update
 
 from carrel.airlock import tables
 from carrel.airlock.ports import Ground
-from carrel.airlock.rules import AirlockRequest, RequestFile, Status, check_move
+from carrel.airlock.rules import AirlockPolicy, AirlockRequest, RequestFile, Status, check_move
 from carrel.airlock.rules.requests import part_of
 from carrel.airlock.service.records import load_request, no_request
 from carrel.core.actors import Actor
@@ -44,6 +44,11 @@ class Room:
         self._queue = ground.queue
         self._store = ground.store
         self._boxes = ground.boxes
+
+    @property
+    def policy(self) -> AirlockPolicy:
+        """The rules in force now, for hints; what was sealed keeps its own."""
+        return self._ground.policy
 
     def _visible(
         self, connection: Connection, actor: Actor, request_id: str, *, lock: bool = False
