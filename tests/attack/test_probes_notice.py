@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from carrel.evidence.doors import door_probes
 from carrel.evidence.inside.main import ATTEMPTS
 from carrel.evidence.outside import control, host_bait
 from carrel.evidence.probes import PROBES
@@ -44,11 +45,12 @@ CANNOT_SHOW = {
 
 def test_a_strong_host_has_nothing_open_and_every_control_shows_its_point():
     with throwaway_launcher() as runtime:
-        report = prove(runtime)
+        report = prove(runtime, doors=door_probes())
 
     assert [(line.probe.id, line.observed_text) for line in report.open] == []
     assert report.level == "A"
-    assert len(report.lines) >= 50
+    assert len(report.lines) == len(PROBES) >= 50
+    assert report.skipped == []
     assert report.proven >= 50
     assert {line.probe.id for line in report.unproven} <= CANNOT_SHOW
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from carrel.core import logs
 from carrel.core.actors import system
 from carrel.core.audit import Audit
 from carrel.core.clock import SystemClock, monotonic
@@ -38,6 +39,7 @@ def prove(context: typer.Context, json: JsonFlag = False) -> None:
     home: Path | None = context.find_root().params.get("home")
     settings = load(home)
     console = Console(stderr=True)
+    logs.configure("prove", "error")
     began = monotonic()
     with (
         console.status("Looking for a TRE on this machine …") as status,

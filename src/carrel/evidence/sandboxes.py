@@ -16,7 +16,7 @@ from carrel.core.clock import monotonic
 from carrel.core.ids import new_id
 from carrel.evidence.program import command
 from carrel.evidence.rules import Outcome
-from carrel.runtime.ports import Limits, Member, Runtime, SandboxPlan, WorkspacePlan
+from carrel.runtime.ports import Doors, Limits, Member, Runtime, SandboxPlan, WorkspacePlan
 
 DISK_BYTES = 48 * 2**20
 START_SECONDS = 20.0
@@ -45,6 +45,11 @@ class Sandboxes:
         self._runtime = runtime
         self._uids = iter(uids)
         self.workspace_ids: list[str] = []
+
+    @property
+    def doors(self) -> Doors:
+        """The doors into the workspaces made here."""
+        return self._runtime
 
     def new_workspace(self) -> str:
         """Prepare a workspace; returns its id."""

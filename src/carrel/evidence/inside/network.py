@@ -1,7 +1,6 @@
 """Which attempts use the network, or sockets that only look like it?"""
 
 import ctypes
-import json
 import os
 import socket
 import struct
@@ -160,7 +159,19 @@ def http_raw(given: Given) -> str:
         raise Refused("the door closed the connection without an answer")
     if status.isdigit() and 400 <= int(status) < 600:
         raise Refused(f"answered {answer.splitlines()[0][:80]}")
-    return f"answered {json.dumps(answer[:120])}"
+    return f"answered {answer.splitlines()[0][:80]}"
+
+
+@attempt
+def http_many(given: Given) -> str:
+    """Send one request many times, with a number in place of `NUMBER`."""
+    for number in range(given["count"]):
+        request = given["request"].replace("NUMBER", str(number))
+        with closing(socket.create_connection((given["address"], given["port"]), 1.5)) as sock:
+            sock.settimeout(1.5)
+            sock.sendall(request.encode("latin-1"))
+            _answer(sock)
+    return f"{given['count']} requests"
 
 
 def _answer(sock: socket.socket) -> str:

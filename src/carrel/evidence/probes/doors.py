@@ -1,6 +1,7 @@
 """Which ways out misuse one of the three doors: airlock, package gateway, gateway?"""
 
 from carrel.evidence.rules import Place, Probe
+from carrel.packages.rules import MISSES_PER_DAY
 
 _REFUSED = frozenset({"refused"})
 
@@ -113,12 +114,6 @@ PACKAGES = (
         f"GET /pypi/simple/Carrel_Bait..SECRET/ HTTP/1.1\r\n{_HEAD}\r\n",
     ),
     _request(
-        "unknown-name",
-        "16",
-        "use a name that does not exist to carry a message",
-        f"GET /pypi/simple/{_MESSAGE}/ HTTP/1.1\r\n{_HEAD}\r\n",
-    ),
-    _request(
         "climbing-path",
         "16",
         "climb out of the store with ../",
@@ -128,7 +123,15 @@ PACKAGES = (
         "unpublished-file",
         "16",
         "fetch a file by a digest nobody published",
-        f"GET /files/{'0' * 64}/six-1.0.tar.gz HTTP/1.1\r\n{_HEAD}\r\n",
+        f"GET /pypi/files/{'0' * 64}/six-1.0.tar.gz HTTP/1.1\r\n{_HEAD}\r\n",
+    ),
+    Probe(
+        "packages-many-names",
+        "16",
+        f"carry a long message in {MISSES_PER_DAY + 20} package names that do not exist",
+        "upstream_names",
+        _REFUSED,
+        place=Place.PACKAGES,
     ),
     Probe(
         "packages-headers",
@@ -149,8 +152,9 @@ def _through(name: str, number: str, title: str) -> Probe:
 
 GATEWAY = (
     _through("nobody", "21", "open a tool without being signed in"),
-    _through("stranger", "21", "open a tool of another member"),
-    _through("other-host", "19", "make the gateway dial an address of the caller's choice"),
+    _through("forged-cookie", "21", "open a tool with a cookie of one's own making"),
+    _through("other-workspace", "21", "open a tool under another workspace's address"),
+    _through("other-host", "19", "ask for a tool under a foreign host name"),
     _through("absolute-target", "19", "name another server in the request line"),
     _through("redirect", "20", "send the browser to a foreign host"),
     _through("parent-cookie", "20", "set a cookie for the portal's domain"),
