@@ -18,6 +18,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from carrel.airlock import pages as airlock_pages
 from carrel.airlock import routes as airlock_routes
 from carrel.airlock.ports import Ground
 from carrel.airlock.scanners import standard_scanners
@@ -72,6 +73,7 @@ PAGES = [
     portal_pages.router,
     people_pages.router,
     workspace_pages.router,
+    airlock_pages.router,
     gateway_pages.router,
     evidence_pages.router,
 ]
