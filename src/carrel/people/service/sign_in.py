@@ -62,15 +62,19 @@ class SignIn(SecondFactor):
                 actor = Actor(id=row.account_id, name=row.display_name, session_id=row.id)
                 self._end(connection, actor, row.id, "signed out")
 
-    def actor_for_token(self, token: str, *, request_id: str | None = None) -> Actor | None:
-        """Return who holds the token of a live session, or None."""
+    def actor_for_token(
+        self, token: str, *, request_id: str | None = None, kind: SessionKind | None = None
+    ) -> Actor | None:
+        """Return who holds the token of a live session (of this `kind`), or None."""
         found = self._live(sessions.c.token_hash == fingerprint(token), request_id)
-        return found[0] if found else None
+        return found[0] if found and kind in (None, found[1].kind) else None
 
-    def actor_for_session(self, session_id: str, *, request_id: str | None = None) -> Actor | None:
+    def actor_for_session(
+        self, session_id: str, *, request_id: str | None = None, kind: SessionKind | None = None
+    ) -> Actor | None:
         """Return whose live session this is, or None; for parts of Carrel that keep the id."""
         found = self._live(sessions.c.id == session_id, request_id)
-        return found[0] if found else None
+        return found[0] if found and kind in (None, found[1].kind) else None
 
     def find_session(
         self, token: str, *, request_id: str | None = None

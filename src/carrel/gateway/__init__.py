@@ -1,0 +1,1 @@
+"""How do people reach the tools in a workspace? Only through here."""

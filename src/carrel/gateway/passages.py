@@ -1,0 +1,102 @@
+"""What is the same for every request from one session to one tool?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from carrel.core.settings import Settings
+from carrel.gateway.access import Grant
+from carrel.gateway.counters import Counter, Counters
+from carrel.gateway.rules import Closed, Header, Target, security_headers
+
+SHARED = "*"
+
+
+@dataclass(eq=False, slots=True)
+class Passage:
+    """A grant, with all that follows from it worked out once."""
+
+    grant: Grant
+    base_url: str
+    """Names no host: the connector dials what it stands for (19)."""
+    added_inside: Sequence[Header]
+    added_outside: Sequence[Header]
+    counter: Counter
+    is_restricted: bool
+    strip: bool
+    host: str
+
+    def url(self, target: Target, query: str) -> str:
+        """Return what to ask the tool for, still encoded as the browser sent it."""
+        path = target.path if self.strip else target.prefix + target.path[1:]
+        return self.base_url + path + query
+
+
+class Origins:
+    """Which origin each workspace's pages have, from the settings alone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.are_own = "{workspace}" in settings.gateway_host
+
+    def of(self, workspace_id: str) -> str:
+        """Return the origin as a browser writes it."""
+        return self._settings.gateway_url(workspace_id).removesuffix(":443")
+
+    def host_of(self, workspace_id: str) -> str:
+        """Return the `Host` header of that origin."""
+        return urlsplit(self.of(workspace_id)).netloc
+
+    def scope_of(self, workspace_id: str) -> str:
+        """Return where a cookie counts: one workspace, or all that share the origin."""
+        return workspace_id if self.are_own else SHARED
+
+
+class Passages:
+    """The passages in use."""
+
+    def __init__(self, origins: Origins, counters: Counters) -> None:
+        self._origins = origins
+        self._counters = counters
+        self._known: dict[str, Passage] = {}
+
+    def of(self, grant: Grant) -> Passage:
+        """Return the passage of a grant."""
+        known = self._known.get(grant.key)
+        if known is None or known.grant is not grant:
+            self._forget_ended()
+            known = self._known[grant.key] = self._make(grant)
+        return known
+
+    def _forget_ended(self) -> None:
+        for key in [key for key, passage in self._known.items() if passage.grant.is_revoked]:
+            del self._known[key]
+
+    def _make(self, grant: Grant) -> Passage:
+        endpoint = grant.endpoint
+        workspace_id, resource_id = grant.workspace_id, grant.resource_id
+        host = self._origins.host_of(workspace_id)
+        closed = Closed(
+            downloads=not endpoint.downloads_allowed,
+            clipboard=not endpoint.clipboard_allowed,
+            own_origin=self._origins.are_own,
+        )
+        strip = endpoint.prefix_style == "strip"
+        inside: list[Header] = [
+            ("Authorization", f"token {endpoint.token}"),
+            ("X-Forwarded-Proto", "https"),
+            ("X-Forwarded-Host", host),
+        ]
+        if strip:
+            prefix = f"/ws/{workspace_id}/{resource_id}"
+            inside.append(("X-Forwarded-Prefix", prefix))
+        return Passage(
+            grant=grant,
+            base_url=f"http://{workspace_id}.{resource_id}:{endpoint.port}",
+            added_inside=tuple(inside),
+            added_outside=security_headers(self._origins.of(workspace_id), workspace_id, closed),
+            counter=self._counters.of(workspace_id, resource_id),
+            is_restricted=closed.downloads,
+            strip=strip,
+            host=host,
+        )
