@@ -81,7 +81,7 @@ def build(
 
 def missing_packages(name: str, *, definitions: Path | None = None) -> list[str]:
     """Return the system packages that an environment needs and this Debian does not have."""
-    wanted = _read(((definitions or definitions_folder()) / name)).get("apt", [])
+    wanted = _read((definitions or definitions_folder()) / name).get("apt", [])
     query = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n", *wanted]
     if not wanted or shutil.which(query[0]) is None:
         return []
