@@ -27,10 +27,10 @@ from carrel.core.clock import ManualClock
 from carrel.core.database import Database
 from carrel.core.errors import CarrelError
 from carrel.core.settings import Settings
-from carrel.packages.rules import PACKAGE_PORT
 from carrel.packages.server import PackageGateway
 from carrel.runtime.memory import MemoryRuntime
 from carrel.runtime.ports import WorkspacePlan
+from carrel.workspaces.rules import PACKAGE_PORT
 from tests.factories import make_database
 
 JSON = "application/vnd.pypi.simple.v1+json"

@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from carrel.core.audit import Audit
 from carrel.packages.egress import EgressProxy, is_of_this_host
-from carrel.packages.egress_rules import EGRESS_PORT
 from carrel.packages.records import Records, traffic
 from carrel.packages.tables import egress_log
+from carrel.workspaces.rules import PROXY_PORT
 from tests.packages_world import Space, gateway, make_world, read_all, running, wait_until
 
 
@@ -45,7 +45,7 @@ def proxied(world, outside: str) -> Iterator[None]:
 
 
 def ask(world, request: str) -> bytes:
-    return world.raw(request.encode(), inside=EGRESS_PORT)
+    return world.raw(request.encode(), inside=PROXY_PORT)
 
 
 def test_a_plain_get_goes_out_and_is_logged(world, outside):
@@ -80,7 +80,7 @@ def test_a_second_request_on_the_same_connection_is_not_forwarded(world, outside
 def test_a_tunnel_carries_both_ways_and_is_counted(world, outside):
     world.index.add_wheel("demo")
     inner = f"GET /simple/demo/ HTTP/1.1\r\nHost: {outside}\r\nConnection: close\r\n\r\n"
-    with proxied(world, outside), world.runtime.dial("w1", EGRESS_PORT) as connected:
+    with proxied(world, outside), world.runtime.dial("w1", PROXY_PORT) as connected:
         connected.sendall(f"CONNECT {outside} HTTP/1.1\r\n\r\n".encode())
         assert connected.recv(100) == b"HTTP/1.1 200 Connected\r\n\r\n"
         assert outcomes(world) == [("127.0.0.1", int(outside.split(":")[1]), "open")]
@@ -169,19 +169,19 @@ def test_what_is_no_proxy_request_is_refused(world, outside, request_head, statu
 
 
 def test_closing_the_workspace_cuts_its_tunnels(world, outside):
-    with proxied(world, outside), world.runtime.dial("w1", EGRESS_PORT) as connected:
+    with proxied(world, outside), world.runtime.dial("w1", PROXY_PORT) as connected:
         connected.sendall(f"CONNECT {outside} HTTP/1.1\r\n\r\n".encode())
         connected.recv(100)
         world.spaces.open.clear()
         connected.settimeout(10)
         assert read_all(connected) == b""
-        wait_until(lambda: not world.is_reachable("w1", EGRESS_PORT))
+        wait_until(lambda: not world.is_reachable("w1", PROXY_PORT))
 
 
 def test_a_restricted_workspace_has_no_egress_proxy(world):
     with gateway(world):
         world.open_workspace(Space("w1"))
-        assert not world.is_reachable("w1", EGRESS_PORT)
+        assert not world.is_reachable("w1", PROXY_PORT)
 
 
 def test_what_cannot_be_logged_is_not_connected(world, outside):

@@ -17,9 +17,10 @@ from sqlalchemy import select
 from carrel.core.errors import Conflict, Unavailable
 from carrel.packages.client import client_environment
 from carrel.packages.records import list_downloads, traffic
-from carrel.packages.rules import PACKAGE_PORT, Reason
+from carrel.packages.rules import Reason
 from carrel.packages.tables import package_bytes, package_misses
 from carrel.runtime.ports import WorkspacePlan
+from carrel.workspaces.rules import PACKAGE_PORT
 from tests.packages_world import (
     JSON,
     FakeFile,
@@ -314,10 +315,24 @@ def test_a_new_namespace_gets_a_new_listener(world):
         world.open_workspace(Space("w1"))
         world.publish("demo")
         listeners = world.runtime._workspaces["w1"].listeners
-        before = listeners[PACKAGE_PORT]
-        world.runtime.fail_next("dial", Unavailable("Nobody listens in this namespace."))
-        wait_until(lambda: listeners[PACKAGE_PORT] is not before)
+        before = listeners.pop(PACKAGE_PORT)
+        wait_until(lambda: PACKAGE_PORT in listeners)
+        wait_until(lambda: before.fileno() == -1)
         world.publish("demo")
+
+
+def test_a_launcher_that_is_away_cuts_nothing(world):
+    world.index.add_wheel("demo")
+    with gateway(world, check_seconds=0.05):
+        world.open_workspace(Space("w1"))
+        before = world.runtime._workspaces["w1"].listeners[PACKAGE_PORT]
+        faults = world.runtime._faults
+        for _ in range(3):
+            world.runtime.fail_next("dial", Unavailable("The launcher does not answer."))
+            world.runtime.fail_next("listen", Unavailable("The launcher does not answer."))
+        wait_until(lambda: not faults["dial"] and not faults["listen"])
+        world.publish("demo")
+        assert world.runtime._workspaces["w1"].listeners[PACKAGE_PORT] is before
 
 
 def test_a_taken_port_is_an_alarm(world):

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from carrel.packages.client import client_environment, index_url
-from carrel.packages.egress_rules import EGRESS_PORT
+from carrel.workspaces.rules import PROXY_PORT
 from tests import launchers
 from tests.packages_world import Space, World, gateway, make_world, wait_until
 
@@ -45,7 +45,7 @@ def opened(world: World, *, egress: bool = False, number: int = 1) -> launchers.
     world.spaces.open.append(Space(space.id, egress_proxy=egress))
     wait_until(lambda: world.is_reachable(space.id))
     if egress:
-        wait_until(lambda: world.is_reachable(space.id, EGRESS_PORT))
+        wait_until(lambda: world.is_reachable(space.id, PROXY_PORT))
     return space
 
 
@@ -59,7 +59,7 @@ def test_software_comes_in_and_nothing_else_does(world):
         environment = client_environment()
         assert closed.run(INSTALL, environment=environment) == file.digest
         assert closed.run(reach, environment=environment) == "closed URLError"
-        proxied = client_environment(egress_port=EGRESS_PORT)
+        proxied = client_environment(egress_port=PROXY_PORT)
         assert closed.run(reach, environment=proxied) == "closed URLError"
         assert open_.run(reach, environment=proxied) == "reached 200"
         assert open_.run(reach, environment=environment) == "closed URLError"

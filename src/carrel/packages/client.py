@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from carrel.packages.rules import PACKAGE_PORT
+from carrel.workspaces.rules import PACKAGE_PORT
 
 
 def index_url(port: int = PACKAGE_PORT) -> str:

@@ -15,11 +15,10 @@ import structlog
 
 from carrel.core.clock import monotonic
 from carrel.core.errors import CarrelError, Conflict
-from carrel.packages.egress_rules import EGRESS_PORT
 from carrel.packages.ports import OpenWorkspace
 from carrel.packages.records import Records
-from carrel.packages.rules import PACKAGE_PORT
 from carrel.runtime.ports import Doors
+from carrel.workspaces.rules import PACKAGE_PORT, PROXY_PORT
 
 CHECK_SECONDS = 15.0
 """How often each listener is dialled from inside, to see that it is in the living namespace."""
@@ -74,8 +73,9 @@ class HeldDoors:
         """Close what is not wanted any more, open what is missing; never raises for one door."""
         wanted = _wanted(spaces)
         await self._close(self._held.keys() - wanted)
-        await self._close(await self._find_lost())
-        await asyncio.gather(*map(self._open, sorted(wanted - self._held.keys())))
+        missing = wanted - self._held.keys()
+        lost = await self._find_lost()
+        await asyncio.gather(*map(self._open, sorted(missing | lost)))
         self._failing = {key: why for key, why in self._failing.items() if key in wanted}
 
     async def close(self) -> None:
@@ -88,16 +88,20 @@ class HeldDoors:
         await asyncio.gather(*(each.door.close() for each in held))
 
     async def _open(self, key: Key) -> None:
+        """Open a door; a door held so far stays until the new one stands."""
         workspace_id, port = key
         try:
             listener = await self._in_thread(self._doors.listen, workspace_id, port)
         except CarrelError as error:
-            await self._report(key, error)
+            if key not in self._held:
+                await self._report(key, error)
             return
-        door = await self._openers[port](workspace_id, listener)
-        self._held[key] = _Held(door, monotonic())
+        old = self._held.get(key)
+        self._held[key] = _Held(await self._openers[port](workspace_id, listener), monotonic())
         self._failing.pop(key, None)
         log.info("packages.door_opened", workspace=workspace_id, port=port)
+        if old is not None:
+            await old.door.close()
 
     async def _report(self, key: Key, error: CarrelError) -> None:
         """Log a door that cannot be opened once per cause; a taken port is an alarm."""
@@ -114,7 +118,11 @@ class HeldDoors:
                 log.warning("packages.unrecorded", error=str(failure))
 
     async def _find_lost(self) -> set[Key]:
-        """Return the listeners that nobody inside can reach: their namespace is another now."""
+        """Return the listeners that cannot be reached from inside.
+
+        Either their namespace is another now, and the port in it is free; or it is only the
+        launcher that does not answer, and then `listen` fails as well and nothing is lost.
+        """
         now = monotonic()
         due = [
             key for key, held in self._held.items() if now - held.checked_at >= self._check_seconds
@@ -140,4 +148,4 @@ class HeldDoors:
 
 def _wanted(spaces: Sequence[OpenWorkspace]) -> set[Key]:
     packages = {(space.id, PACKAGE_PORT) for space in spaces if space.package_gateway}
-    return packages | {(space.id, EGRESS_PORT) for space in spaces if space.egress_proxy}
+    return packages | {(space.id, PROXY_PORT) for space in spaces if space.egress_proxy}

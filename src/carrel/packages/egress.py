@@ -8,6 +8,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -29,6 +30,8 @@ from carrel.packages.records import Records
 HEAD_LIMIT_BYTES = 16 * 1024
 HEAD_SECONDS = 15
 CONNECT_SECONDS = 15
+RESOLVE_SECONDS = 15
+RESOLVERS = 4
 IDLE_SECONDS = 900
 CONNECTIONS = 256
 CHUNK_BYTES = 128 * 1024
@@ -78,6 +81,8 @@ class EgressProxy:
         self._allowed = frozenset(entry.lower() for entry in allowed_private)
         self._resolver = resolver
         self._server: asyncio.Server | None = None
+        # Its own threads: a slow name server must not keep other workspaces waiting.
+        self._threads = ThreadPoolExecutor(RESOLVERS, thread_name_prefix="resolver")
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self, listener: socket.socket) -> None:
@@ -94,6 +99,7 @@ class EgressProxy:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -137,9 +143,13 @@ class EgressProxy:
             raise
 
     async def _resolve(self, ask: ProxyAsk) -> str:
+        loop = asyncio.get_running_loop()
         try:
-            addresses = await asyncio.to_thread(self._resolver, ask.host, ask.port)
-        except (OSError, UnicodeError) as error:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                addresses = await loop.run_in_executor(
+                    self._threads, self._resolver, ask.host, ask.port
+                )
+        except (OSError, UnicodeError, TimeoutError) as error:
             raise EgressRefusal(
                 EgressReason.NO_ADDRESS, f"There is no host {ask.host}; check the name."
             ) from error

@@ -8,8 +8,6 @@ from urllib.parse import urlsplit
 
 from carrel.core.errors import Denied
 
-EGRESS_PORT = 3128
-"""Port of the egress proxy inside an unrestricted workspace."""
 EGRESS_PORTS = frozenset({80, 443})
 """Ports that lead outside."""
 

@@ -97,7 +97,8 @@ class Front:
         return _sentence(request, refusal)
 
     async def _note(self, refusal: Refusal) -> None:
-        log.info(
+        level = log.info if refusal.log_detail else log.debug  # a workspace could fill the log
+        level(
             "packages.refused",
             workspace=self._workspace_id,
             reason=refusal.reason.value,

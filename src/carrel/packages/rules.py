@@ -8,8 +8,6 @@ from urllib.parse import unquote
 
 from carrel.core.errors import Denied
 
-PACKAGE_PORT = 8081
-"""Port of the package gateway inside a workspace."""
 TARGET_LIMIT = 512
 """Longest request target in bytes: a path is a channel to the outside, so it is short."""
 NAME_LIMIT = 64

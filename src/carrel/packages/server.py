@@ -6,6 +6,7 @@ It serves with aiohttp rather than Starlette, because its sockets come and go wh
 import asyncio
 import logging
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -19,24 +20,26 @@ from carrel.core.errors import CarrelError
 from carrel.core.settings import Settings
 from carrel.packages.doors import CHECK_SECONDS, Door, HeldDoors
 from carrel.packages.egress import EgressProxy
-from carrel.packages.egress_rules import EGRESS_PORT
 from carrel.packages.front import Front
 from carrel.packages.indexes import Indexes
 from carrel.packages.ports import OpenWorkspaces
 from carrel.packages.pypi import PyPI
 from carrel.packages.records import Records
-from carrel.packages.rules import PACKAGE_PORT, Policy
+from carrel.packages.rules import Policy
 from carrel.packages.service import Ecosystem, Packages
 from carrel.packages.sources import find_source
 from carrel.packages.store import RESERVE_BYTES, Store
 from carrel.packages.upstream import WebUpstream
 from carrel.runtime.ports import Doors
+from carrel.workspaces.rules import PACKAGE_PORT, PROXY_PORT
 
 ROUND_SECONDS = 0.5
 FLUSH_ROUNDS = 10
 CONNECTIONS = 128
 """Connections of one workspace; more are closed at once, so that others keep theirs."""
 BACKLOG = 512
+THREADS = 24
+"""More than the fetches at once, each of which may wait for the disk."""
 KEEPALIVE_SECONDS = 15.0
 SHUTDOWN_SECONDS = 1.0
 log = structlog.get_logger()
@@ -74,9 +77,11 @@ class PackageGateway:
 
         Raises `InvalidRequest` if the upstream's settings cannot be used.
         """
+        threads = ThreadPoolExecutor(THREADS, thread_name_prefix="packages")
+        asyncio.get_running_loop().set_default_executor(threads)
         async with AsyncExitStack() as stack:
             self._packages = await self._open_packages(stack)
-            openers = {PACKAGE_PORT: self._open_front, EGRESS_PORT: self._open_egress}
+            openers = {PACKAGE_PORT: self._open_front, PROXY_PORT: self._open_egress}
             held = HeldDoors(self._doors, self._records, openers, check_seconds=self.check_seconds)
             stack.push_async_callback(held.close)
             rounds = 0

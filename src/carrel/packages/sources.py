@@ -62,7 +62,7 @@ def trust(source: Source) -> ssl.SSLContext:
 
 
 def _pip_files(env: Mapping[str, str]) -> dict[str, str]:
-    """Return the `[global]` options of pip's configuration files, later files over earlier."""
+    """Return what `pip install` reads from pip's configuration files, later over earlier."""
     options: dict[str, str] = {}
     for path in _pip_paths(env):
         parser = configparser.RawConfigParser()
@@ -73,8 +73,8 @@ def _pip_files(env: Mapping[str, str]) -> dict[str, str]:
                 f"pip's configuration {path} cannot be read: correct it, or set package_index_url.",
                 log_detail=str(error),
             ) from error
-        if parser.has_section("global"):
-            options |= {key.replace("_", "-"): value for key, value in parser.items("global")}
+        for section in filter(parser.has_section, ("global", "install")):
+            options |= {key.replace("_", "-"): value for key, value in parser.items(section)}
     return options
 
 
