@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from carrel.cli import client, refer
-from carrel.cli.output import JsonFlag, messages, remark, show, table
+from carrel.cli.output import JsonFlag, messages, moment, remark, show, table
 from carrel.cli.target import settings
 from carrel.core import audit
 from carrel.core.database import Database
@@ -32,7 +32,7 @@ def list_all(
         path = f"/api{refer.workspace(api, workspace)['resourcePath']}/audit"
     found = api.get(path, limit=limit)
     rows = [
-        (one["seq"], one["at"][:19], one["actor_name"], one["action"], one["subject"])
+        (one["seq"], moment(one["at"]), one["actor_name"], one["action"], one["subject"])
         for one in found["events"]
     ]
     columns = ("Number", "When (UTC)", "Who", "What", "On what")
@@ -54,13 +54,12 @@ def verify(export: ExportOption = None, json: JsonFlag = False) -> None:
         "head": outcome.head,
         "broken_at": outcome.broken_at,
     }
-    if not json:
-        remark(
-            f"Intact: {outcome.events} events, head {outcome.head}."
-            if outcome.intact
-            else f"BROKEN at event {outcome.broken_at}: it does not fit the event before it."
-        )
-    show(result, as_json=json)
+    sentence = (
+        f"Intact: {outcome.events} events, head {outcome.head}."
+        if outcome.intact
+        else f"BROKEN at event {outcome.broken_at}: it does not fit the event before it."
+    )
+    show(result, as_json=json, human=lambda _console: typer.echo(sentence))
     if not outcome.intact:
         raise typer.Exit(1)
 

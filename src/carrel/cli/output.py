@@ -14,11 +14,13 @@ JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON document on standard output.")
 ]
 PAUSE_SECONDS = 0.2
+_WIDE = 240
 
 
 def results() -> Console:
-    """Return the console of standard output, for results."""
-    return Console()
+    """Return the console of standard output, for results; wide where it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDE)
 
 
 def messages() -> Console:
@@ -48,7 +50,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) 
             return
         drawn = Table(box=None, header_style="bold", pad_edge=False, show_edge=False)
         for column in columns:
-            drawn.add_column(column, overflow="fold")
+            drawn.add_column(column, overflow="fold", no_wrap=column == "ID")
         for row in rows:
             drawn.add_row(*(cell(value) for value in row))
         console.print(drawn)

@@ -3,6 +3,7 @@
 `python -m carrel.cli.reference` writes them; a test fails if docs/reference holds anything else.
 """
 
+import tempfile
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from carrel.cli import groups
-from carrel.core.settings import CONFIG_NAME, Settings
+from carrel.core.settings import CONFIG_NAME, Settings, load
 
 _WRITTEN = "<!-- Written by `python -m carrel.cli.reference`. Change the code, not this page. -->"
 _SETTINGS = f"""\
@@ -95,10 +96,12 @@ def pages() -> Mapping[str, str]:
     """Return the text of every generated page, by file name."""
     from carrel.app import openapi_document  # noqa: PLC0415 - the whole app is slow to import
 
+    with tempfile.TemporaryDirectory() as home:
+        document = openapi_document(load(Path(home)))
     return {
         "settings.md": settings_page(),
         "commands.md": commands_page(),
-        "api.md": api_page(openapi_document()),
+        "api.md": api_page(document),
     }
 
 

@@ -1,5 +1,6 @@
 """Workspaces and their members."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -8,10 +9,11 @@ from carrel.cli import client, properties, refer
 from carrel.cli.follow import NoWait, settle
 from carrel.cli.output import JsonFlag, fields, moment, remark, show, table
 from carrel.core.actors import WorkspaceRole
+from carrel.core.errors import NotFound
 
 app = typer.Typer()
 Reference = Annotated[str, typer.Argument(help="Id or name of the workspace.")]
-UserReference = Annotated[str, typer.Argument(help="User name or id of the account.")]
+UserReference = Annotated[str, typer.Argument(help="User name of the person.")]
 _ROLES = {
     "owner": WorkspaceRole.OWNER,
     "researcher": WorkspaceRole.RESEARCHER,
@@ -125,7 +127,7 @@ def assign(workspace: Reference, user: UserReference, role: RoleArgument) -> Non
     """Give somebody a role in a workspace."""
     api = client.signed_in()
     found = refer.workspace(api, workspace)
-    body = {"role_id": _role(role), "user_ids": [account_id(api, user)]}
+    body = {"role_id": _role(role), "user_ids": [_assignable(api, found, user)]}
     api.post(f"/api{found['resourcePath']}/users/assign", body)
     remark(f"{user} now is {role} of {refer.name_of(found)}.")
 
@@ -135,14 +137,9 @@ def unassign(workspace: Reference, user: UserReference, role: RoleArgument) -> N
     """Take a role in a workspace from somebody; open sessions end."""
     api = client.signed_in()
     found = refer.workspace(api, workspace)
-    who = {"user_id": account_id(api, user), "role_id": _role(role)}
+    who = {"user_id": _member(api, found, user), "role_id": _role(role)}
     api.send("DELETE", f"/api{found['resourcePath']}/users/assign", params=who)
     remark(f"{user} no longer is {role} of {refer.name_of(found)}.")
-
-
-def account_id(api: client.Api, reference: str) -> str:
-    """Return the id of an account given by id or user name."""
-    return str(refer.account(api, reference)["id"])
 
 
 def patch(api: client.Api, found: refer.Found, change: dict[str, object]) -> refer.Found:
@@ -177,6 +174,22 @@ def resource_fields(found: refer.Found) -> dict[str, object]:
         "Changed": moment(found.get("updatedWhen")),
         "Changed by": (found.get("user") or {}).get("name"),
     }
+
+
+def _assignable(api: client.Api, found: refer.Found, user: str) -> str:
+    path = f"/api{found['resourcePath']}/assignable-users"
+    return _chosen(api.get(path, filter=user, maxResultCount=100)["assignable_users"], user)
+
+
+def _member(api: client.Api, found: refer.Found, user: str) -> str:
+    return _chosen(api.get(f"/api{found['resourcePath']}/users")["users"], user)
+
+
+def _chosen(people: Sequence[refer.Found], user: str) -> str:
+    for one in people:
+        if user.casefold() in (one["id"], one["userPrincipalName"].casefold()):
+            return str(one["id"])
+    raise NotFound(f"There is no such person here: {user}. Give the user name.")
 
 
 def _role(name: str) -> str:

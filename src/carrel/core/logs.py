@@ -80,6 +80,7 @@ def context(**ids: str | None) -> Iterator[None]:
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Take out what must not be in a log: passwords, tokens, cookies, tickets in addresses."""
+    event.pop("color_message", None)  # uvicorn's, for terminals
     for name, value in event.items():
         if not name.startswith("_"):
             event[name] = _redacted(name, value, 0)

@@ -11,11 +11,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 import carrel
+from carrel import core
 from carrel.core.database import Database
 from carrel.core.errors import Conflict
 
 _LOCK = 0x0CA88E2
-_TABLES_OF_CORE = ("carrel.core.audit", "carrel.core.queue")
 
 
 def upgrade(url: str) -> bool:
@@ -61,8 +61,8 @@ def configuration() -> Config:
 
 def import_tables() -> None:
     """Import every room's tables, so that `core.database.metadata` knows them all."""
-    for name in _TABLES_OF_CORE:
-        importlib.import_module(name)
+    for part in pkgutil.iter_modules(core.__path__, "carrel.core."):
+        importlib.import_module(part.name)
     for room in pkgutil.iter_modules(carrel.__path__, "carrel."):
         if room.ispkg:
             package = importlib.import_module(room.name)

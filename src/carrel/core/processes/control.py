@@ -64,6 +64,7 @@ def down(settings: Settings, stop_sandboxes: Callable[[], None] | None = None) -
     """Stop every process; returns False if nothing ran. May be called twice.
 
     `stop_sandboxes` is called when only the launcher is left; None lets the sandboxes run on.
+    The plan goes last and only then: while it is there, sandboxes may still run.
     """
     folder = roles.folder(settings.home)
     if not folder.is_dir():
@@ -71,12 +72,12 @@ def down(settings: Settings, stop_sandboxes: Callable[[], None] | None = None) -
     with _alone(settings):
         ran = _stop(settings, ["supervisor"])
         ran |= _stop(settings, [name for name in roles.ROLES if name != roles.LAUNCHER])
-        if stop_sandboxes is not None:
+        if stop_sandboxes is not None and (folder / "plan.json").exists():
             _hold_launcher(settings)
             stop_sandboxes()
         ran |= _stop(settings, [roles.LAUNCHER])
-        for pattern in ("*.json", "*.starts"):
-            for path in folder.glob(pattern):
+        for path in (*folder.glob("*.starts"), *folder.glob("*.json")):
+            if path.name != "plan.json" or stop_sandboxes is not None:
                 path.unlink(missing_ok=True)
     return ran
 

@@ -214,6 +214,14 @@ def upgrade() -> None:
         "ix_resources_workspace", "resources", ["workspace_id", "deleted_at"], unique=False
     )
     op.create_table(
+        "role_beats",
+        sa.Column("role", sa.String(length=32), nullable=False),
+        sa.Column("instance", sa.String(length=128), nullable=False),
+        sa.Column("started_at", sa.String(32), nullable=False),
+        sa.Column("seen_at", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("role", "instance", name=op.f("pk_role_beats")),
+    )
+    op.create_table(
         "sign_in_failures",
         sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("failures", sa.Integer(), nullable=False),
