@@ -100,6 +100,11 @@ class House:
             self.workspaces.sync_shipped(connection)
         self.admin = make_actor(TreRole.ADMIN, TreRole.USER)
 
+    def close(self) -> None:
+        """Close every listening socket of the runtime."""
+        for workspace_id in list(self.runtime.running()):
+            MemoryRuntime.remove(self.runtime, workspace_id)
+
     def work(self) -> None:
         """Take every step that is due."""
         self.worker.run_until_idle()

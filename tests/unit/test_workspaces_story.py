@@ -1,5 +1,6 @@
 """Does the story of a workspace go well: made, used, stopped, disabled, deleted?"""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ from tests.workspaces import House
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(make_database(tmp_path), ManualClock(), tmp_path)
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(make_database(tmp_path), ManualClock(), tmp_path)
+    yield made
+    made.close()
+    made.database.close()
 
 
 def test_a_workspace_is_made_used_and_deleted_with_nothing_left(house: House):
