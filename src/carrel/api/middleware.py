@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import structlog
+from fastapi.routing import iter_route_contexts
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Match
+from starlette.routing import BaseRoute, compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from carrel.api.errors import UNEXPECTED, BadRequest, TooLarge, answer, is_for_people, problem
@@ -31,7 +32,9 @@ SECURITY_HEADERS = {
     "Strict-Transport-Security": "max-age=31536000",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
+    # not no-referrer: that makes browsers send `Origin: null` with forms (Fetch standard), and
+    # the origin is what tells our own forms from foreign ones
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -129,6 +132,7 @@ class BodyGuard:
     def __init__(self, app: ASGIApp, *, routes: Sequence[BaseRoute]) -> None:
         self._app = app
         self._routes = routes
+        self._uploads: list[tuple[frozenset[str], re.Pattern[str]]] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request."""
@@ -150,13 +154,21 @@ class BodyGuard:
         await self._app(scope, _replay(body, receive), send)
 
     def _streams(self, scope: Scope) -> bool:
-        for route in self._routes:
-            endpoint = getattr(route, "endpoint", None)
-            if getattr(endpoint, "accepts_uploads", False):
-                match, _ = route.matches(scope)
-                if match is Match.FULL:
-                    return True
-        return False
+        if self._uploads is None:  # not earlier: routers are included before the first request
+            self._uploads = _upload_paths(self._routes)
+        return any(
+            scope["method"] in methods and path.match(scope["path"])
+            for methods, path in self._uploads
+        )
+
+
+def _upload_paths(routes: Sequence[BaseRoute]) -> list[tuple[frozenset[str], re.Pattern[str]]]:
+    """Return methods and path of the routes that stream, those of included routers too."""
+    return [
+        (frozenset(route.methods or ()), compile_path(route.path or "")[0])
+        for route in iter_route_contexts(routes)
+        if getattr(route.endpoint, "accepts_uploads", False)
+    ]
 
 
 async def _read(receive: Receive, headers: Headers) -> bytes:
