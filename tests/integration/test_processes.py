@@ -112,6 +112,22 @@ def test_a_stopped_supervisor_leaves_the_roles_alone(machine: Machine):
     assert machine.find("supervisor") is None
 
 
+def test_a_held_supervisor_buries_its_roles_and_starts_none(machine: Machine):
+    machine.plan(work=SLEEPER)
+    machine.start()
+    until(lambda: machine.find("work") and machine.find("supervisor"))
+    work, own = machine.find("work"), machine.find("supervisor")
+    assert work is not None
+    assert own is not None
+    identity.send(own, signal.SIGUSR1)
+    until((machine.folder / supervisor.HELD).exists)
+    identity.send(work, signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{work.pid}").exists())
+    time.sleep(2 * supervisor.FIRST_PAUSE_SECONDS)
+    assert machine.find("work") is None
+    assert machine.find("supervisor") == own
+
+
 def test_there_is_never_a_second_supervisor(machine: Machine):
     machine.plan(work=SLEEPER)
     machine.start()

@@ -19,6 +19,8 @@ from carrel.cli.output import remark
 from carrel.core.clock import monotonic
 from carrel.core.errors import CarrelError, OutsideFailure
 from carrel.core.settings import Settings
+from carrel.runtime.local import LocalRuntime
+from carrel.runtime.ports import Level
 from carrel.workspaces.rules import FAILURE_WORDS
 
 NAME = "Breast cancer survival"
@@ -39,7 +41,7 @@ def fill(settings: Settings, progress: Callable[[str], None]) -> None:
         return
     progress("Making the demo workspace …")
     people = {name: _sign_in(settings, name, passwords[name]) for name in passwords}
-    workspace_id = _workspace(people["admin"])
+    workspace_id = _workspace(people["admin"], _template(settings))
     _members(people["admin"], workspace_id)
     progress("Starting the notebooks service …")
     _service(people["olivia"], workspace_id)
@@ -79,13 +81,22 @@ def _sign_in(settings: Settings, username: str, password: str) -> Api:
     return Api(settings.portal_url, ca, str(answer["token"]))
 
 
-def _workspace(admin: Api) -> str:
+def _template(settings: Settings) -> str:
+    """Return the workspace template that this host can give."""
+    level = LocalRuntime(settings.launcher_socket).self_test().level
+    if level is Level.A:
+        return "restricted"
+    remark(f"This host gives isolation level {level}: the demo workspace is an unrestricted one.")
+    return "unrestricted"
+
+
+def _workspace(admin: Api, template: str) -> str:
     for found in admin.get("/api/workspaces")["workspaces"]:
         if refer.name_of(found) == NAME:
             return str(found["id"])
     description = "Does hormone therapy delay recurrence? Made-up patients, to try Carrel with."
     given = {"display_name": NAME, "description": description}
-    answer = admin.post("/api/workspaces", {"templateName": "restricted", "properties": given})
+    answer = admin.post("/api/workspaces", {"templateName": template, "properties": given})
     return _settled(admin, answer)
 
 

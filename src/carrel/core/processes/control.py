@@ -70,13 +70,14 @@ def down(settings: Settings, stop_sandboxes: Callable[[], None] | None = None) -
     if not folder.is_dir():
         return False
     with _alone(settings):
-        ran = _stop(settings, ["supervisor"])
-        ran |= _stop(settings, [name for name in roles.ROLES if name != roles.LAUNCHER])
+        _hold_supervisor(settings)
+        ran = _stop(settings, [name for name in roles.ROLES if name != roles.LAUNCHER])
         if stop_sandboxes is not None and (folder / "plan.json").exists():
             _hold_launcher(settings)
             stop_sandboxes()
         ran |= _stop(settings, [roles.LAUNCHER])
-        for path in (*folder.glob("*.starts"), *folder.glob("*.json")):
+        ran |= _stop(settings, ["supervisor"])
+        for path in (*folder.glob("*.starts"), folder / supervisor.HELD, *folder.glob("*.json")):
             if path.name != "plan.json" or stop_sandboxes is not None:
                 path.unlink(missing_ok=True)
     return ran
@@ -158,6 +159,20 @@ def _wait_until_ready(settings: Settings, report: Callable[[str], None]) -> None
         if names and names != waiting:
             report(f"waiting for {names}")
             waiting = names
+        pause.wait(_POLL_SECONDS)
+
+
+def _hold_supervisor(settings: Settings) -> None:
+    """Make the supervisor start nothing any more; it must not restart what is being stopped."""
+    found = _find(settings, "supervisor")
+    if found is None or not identity.send(found, signal.SIGUSR1):
+        return
+    deadline = monotonic() + STOP_SECONDS
+    pause = threading.Event()
+    while not (roles.folder(settings.home) / supervisor.HELD).exists():
+        if monotonic() > deadline:
+            _stop(settings, ["supervisor"])
+            return
         pause.wait(_POLL_SECONDS)
 
 

@@ -19,13 +19,13 @@ def check_free(address: str, port: int, setting: str) -> None:
         except PermissionError as error:
             raise Conflict(
                 f"Port {port} may not be used by an ordinary user. "
-                f"Choose one above 1023: carrel init {_flag(setting)} NUMBER",
+                f"Choose one above 1023: carrel up {_flag(setting)} NUMBER",
                 field=setting,
             ) from error
         except OSError as error:
             raise Conflict(
                 f"Port {port} on {address} cannot be used: {occupant(port) or error.strerror}. "
-                f"Stop that, or choose another port: carrel init {_flag(setting)} NUMBER",
+                f"Stop that, or choose another port: carrel up {_flag(setting)} NUMBER",
                 field=setting,
             ) from error
 

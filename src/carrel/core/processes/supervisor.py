@@ -2,7 +2,8 @@
 
 `python -m carrel.core.processes.supervisor HOME` reads the plan that `carrel up` wrote, starts
 every role that does not run yet, adopts those that do, and restarts what ends, more slowly each
-time. When it is told to stop it leaves the roles alone: `carrel down` stops them.
+time. SIGTERM ends it and leaves the roles alone; SIGUSR1 makes it start nothing any more, so that
+`carrel down` can stop the roles while their parent still buries them.
 """
 
 import fcntl
@@ -24,6 +25,8 @@ LONGEST_PAUSE_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 """A role that has run for this long is healthy: its next restart is quick again."""
 LOG_LIMIT_BYTES = 10 * 2**20
+HELD = "held"
+"""File that says: nothing will be started any more."""
 _TICK_SECONDS = 1.0
 
 
@@ -50,6 +53,11 @@ class Supervisor:
         self._folder = roles.folder(home)
         self._kept = [_Kept(role) for role in roles.read(self._folder / "plan.json")]
         self._stopping = False
+        self._holding = False
+
+    def hold(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """Start nothing any more."""
+        self._holding = True
 
     def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         """Leave the loop at the next turn."""
@@ -64,6 +72,8 @@ class Supervisor:
         while not self._stopping:
             for kept in self._kept:
                 self._look_after(kept)
+            if self._holding:
+                (self._folder / HELD).touch()
             self._sleep()
 
     def _look_after(self, kept: _Kept) -> None:
@@ -72,7 +82,7 @@ class Supervisor:
                 _cap(roles.log_path(self._home, kept.role.name))
                 return
             self._bury(kept)
-        if monotonic() >= kept.start_after and not self._stopping:
+        if monotonic() >= kept.start_after and not (self._stopping or self._holding):
             self._start(kept)
 
     def _start(self, kept: _Kept) -> None:
@@ -110,9 +120,10 @@ class Supervisor:
     def _sleep(self) -> None:
         now = monotonic()
         waits = [kept.start_after - now for kept in self._kept if kept.identity is None]
-        seconds = max(0.0, min([_TICK_SECONDS, *waits]))
+        seconds = _TICK_SECONDS if self._holding else max(0.0, min([_TICK_SECONDS, *waits]))
         handles = [kept.handle for kept in self._kept if kept.handle >= 0]
-        select.select([self._wake, *handles], [], [], seconds)
+        if self._wake in select.select([self._wake, *handles], [], [], seconds)[0]:
+            os.read(self._wake, 64)
 
     def _pid_path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
@@ -197,6 +208,8 @@ def main() -> None:
     supervisor = Supervisor(home, wake=wake)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, supervisor.stop)
+    signal.signal(signal.SIGUSR1, supervisor.hold)
+    (roles.folder(home) / HELD).unlink(missing_ok=True)
     identity.write(roles.folder(home) / "supervisor.json", me)
     supervisor.run()
     (roles.folder(home) / "supervisor.json").unlink(missing_ok=True)
