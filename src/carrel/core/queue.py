@@ -206,14 +206,15 @@ def _due(now: datetime, kinds: frozenset[str] | None, connection: Connection) ->
             other.c.id != work_items.c.id,
             or_(
                 other.c.leased_until >= now,
-                and_(other.c.position < work_items.c.position),
+                other.c.position < work_items.c.position,
+                and_(other.c.position == work_items.c.position, other.c.id < work_items.c.id),
             ),
         )
     )
     query = (
         select(work_items.c.id)
         .where(work_items.c.run_after <= now, free, ~key_busy)
-        .order_by(work_items.c.position)
+        .order_by(work_items.c.position, work_items.c.id)
         .limit(1)
     )
     if kinds is not None:
