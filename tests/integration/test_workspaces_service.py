@@ -529,8 +529,9 @@ def test_an_operation_waits_for_an_earlier_one_above_it(house, clock):
     _, disable = house.workspaces.update(house.admin, workspace.id, etag="*", is_enabled=False)
     house.work()
     assert statuses(house, stop, disable) == ["invoking_action", "awaiting_update"]
-    clock.advance(5)
-    house.work()
+    for _ in range(2):  # the later one may look once more before the earlier one is done
+        clock.advance(5)
+        house.work()
     assert statuses(house, stop, disable) == ["action_succeeded", "updated"]
 
 
