@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import uvloop
 from aiohttp import web
 
 from carrel.core.audit import Audit, list_events
@@ -306,7 +307,8 @@ def running(main: Callable[[asyncio.Event, Callable[[], None]], object]) -> Iter
 
     def body() -> None:
         try:
-            asyncio.run(top())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as in app.py
+                runner.run(top())
         except BaseException as error:  # noqa: BLE001 - raised again in the test's thread
             failures.append(error)
             is_ready.set()
