@@ -18,6 +18,7 @@ from carrel.airlock.rules import (
     Status,
     Who,
     allowed_user_actions,
+    verdict_of,
 )
 from carrel.airlock.rules.disclosure import ResultTable, UnreadableTableError, parse_table
 from carrel.airlock.rules.formats import IMAGES, TABLES, suffix
@@ -83,6 +84,10 @@ class RequestView:
     def may_read(self) -> bool:
         """Whether this person may look into the sealed files."""
         return self.part is Who.REVIEWER and self.request.status in VIEWABLE
+
+    def verdict(self, name: str) -> Severity:
+        """Return the heaviest thing that was found in a file."""
+        return verdict_of(self.findings.get(name, ()))
 
     @property
     def flags(self) -> int:
