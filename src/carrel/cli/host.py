@@ -135,9 +135,8 @@ def _stop_sandboxes(given: Settings) -> None:
     from carrel.runtime.local import LocalRuntime  # noqa: PLC0415 - only `down` needs it
 
     runtime = LocalRuntime(given.launcher_socket)
-    for workspace_id, sandboxes in runtime.running().items():
-        for sandbox_id in sandboxes:
-            runtime.stop(workspace_id, sandbox_id)
+    for workspace_id in runtime.running():
+        runtime.rest(workspace_id)
 
 
 def _welcome(console: Console, given: Settings, *, demo: bool) -> None:

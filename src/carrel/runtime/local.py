@@ -105,6 +105,11 @@ class LocalRuntime:
         fields = {**_names(workspace_id, sandbox_id), "grace_seconds": grace_seconds}
         self._ask("stop", fields, seconds=SLOW_SECONDS + grace_seconds)
 
+    def rest(self, workspace_id: str, *, grace_seconds: float = 3.0) -> None:
+        """Leave nothing of a workspace on the host but its files; `prepare` brings it back."""
+        fields = {"workspace_id": workspace_id, "grace_seconds": grace_seconds}
+        self._ask("rest", fields, seconds=SLOW_SECONDS + grace_seconds)
+
     def running(self) -> Mapping[str, Sequence[str]]:
         """Return the sandbox ids that run now, by workspace id."""
         found: Mapping[str, Sequence[str]] = self._ask("running")

@@ -50,6 +50,12 @@ def make_folder(tre: Tre, folder: Path, mode: int, *, owner: int, group: int) ->
 
 def remove(tre: Tre, workspace_id: str) -> None:
     """Unmount the disk and delete every file of the workspace; may be called twice."""
+    release(tre, workspace_id)
+    delete_folder(tre.workspace(workspace_id))
+
+
+def release(tre: Tre, workspace_id: str) -> None:
+    """Unmount the disk and let go of its loop device; the files stay. May be called twice."""
     files = tre.files(workspace_id)
     deadline = time.monotonic() + 10
     while is_mounted(files):
@@ -63,7 +69,6 @@ def remove(tre: Tre, workspace_id: str) -> None:
         if time.monotonic() > deadline:
             raise Refused("unavailable", f"The loop device of {workspace_id} is still in use.")
         time.sleep(0.005)
-    delete_folder(tre.workspace(workspace_id))
 
 
 def delete_folder(folder: Path) -> None:

@@ -93,6 +93,11 @@ def _stop(asked: Asked) -> None:
     workspaces.stop(asked.tre, asked.workspace_id(), asked.sandbox_id(), grace)
 
 
+def _rest(asked: Asked) -> None:
+    grace = plans.a_number(asked.fields, "grace_seconds", 0, 60)
+    workspaces.rest(asked.tre, asked.workspace_id(), grace)
+
+
 def _running(asked: Asked) -> dict[str, list[str]]:
     return workspaces.running(asked.tre)
 
@@ -163,6 +168,7 @@ COMMANDS: dict[str, Callable[[Asked], Any]] = {
     "start": _start,
     "state": _state,
     "stop": _stop,
+    "rest": _rest,
     "running": _running,
     "usage": _usage,
     "output": _output,

@@ -34,8 +34,7 @@ def start(tre: Tre, plan: Sandbox) -> None:
     """Start a sandbox in a prepared workspace; do nothing if it runs."""
     with tre.lock(plan.workspace_id, shared=True), tre.lock(plan.id):
         gid = _gid(tre, plan.workspace_id)
-        ready = namespaces.exists(tre, plan.workspace_id)
-        if gid is None or not ready or not _has_disk(tre, plan.workspace_id):
+        if gid is None or not _is_prepared(tre, plan.workspace_id):
             raise Refused("not_found", "This workspace is not prepared on this host.")
         sandbox.start(tre, plan, gid)
 
@@ -50,20 +49,36 @@ def stop(tre: Tre, workspace_id: str, sandbox_id: str, grace_seconds: float) -> 
 def remove(tre: Tre, workspace_id: str) -> None:
     """Stop every sandbox and leave nothing; may be called twice."""
     with tre.lock(workspace_id):
-        for sandbox_id in sandbox.list_sandboxes(tre, workspace_id):
-            sandbox.stop(tre, workspace_id, sandbox_id, grace_seconds=0)
-            _unlock_for_good(tre, sandbox_id)
-        sandbox.group(tre, workspace_id).remove()
-        weaken.remove_route(tre, workspace_id)
-        namespaces.remove(tre, workspace_id)
+        _let_go(tre, workspace_id, grace_seconds=0)
         disks.remove(tre, workspace_id)
         _unlock_for_good(tre, workspace_id)
         if not tre.workspace_ids():
             sandbox.group(tre).remove()
 
 
+def rest(tre: Tre, workspace_id: str, grace_seconds: float) -> None:
+    """Leave nothing of a workspace on the host but its files, as a reboot would.
+
+    May be called twice; `prepare` brings it back.
+    """
+    with tre.lock(workspace_id):
+        _let_go(tre, workspace_id, grace_seconds)
+        disks.release(tre, workspace_id)
+        if not sandbox.group(tre).children():
+            sandbox.group(tre).remove()
+
+
+def _let_go(tre: Tre, workspace_id: str, grace_seconds: float) -> None:
+    for sandbox_id in sandbox.list_sandboxes(tre, workspace_id):
+        sandbox.stop(tre, workspace_id, sandbox_id, grace_seconds=grace_seconds)
+        _unlock_for_good(tre, sandbox_id)
+    sandbox.group(tre, workspace_id).remove()
+    weaken.remove_route(tre, workspace_id)
+    namespaces.remove(tre, workspace_id)
+
+
 def running(tre: Tre) -> dict[str, list[str]]:
-    """Return the sandboxes that run, by workspace, also of workspaces with none."""
+    """Return the sandboxes that run, by workspace, also of prepared workspaces with none."""
     return {
         workspace_id: [
             sandbox_id
@@ -71,6 +86,7 @@ def running(tre: Tre) -> dict[str, list[str]]:
             if sandbox.state(tre, workspace_id, sandbox_id) == "running"
         ]
         for workspace_id in tre.workspace_ids()
+        if _is_prepared(tre, workspace_id)
     }
 
 
@@ -111,6 +127,10 @@ def _gid(tre: Tre, workspace_id: str) -> int | None:
     except FileNotFoundError:
         return None
     return int(json.loads(text)["gid"])
+
+
+def _is_prepared(tre: Tre, workspace_id: str) -> bool:
+    return namespaces.exists(tre, workspace_id) and _has_disk(tre, workspace_id)
 
 
 def _has_disk(tre: Tre, workspace_id: str) -> bool:
