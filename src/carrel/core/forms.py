@@ -64,7 +64,10 @@ def fields_of(
     updateable_only: bool = False,
     prefix: str = "",
 ) -> list[FormField]:
-    """Return the fields of a schema in its order, showing `values` or else the defaults."""
+    """Return the fields of a schema, showing `values` or else the defaults.
+
+    The order is that of `ui:order`, then required fields, then short ones, then long texts.
+    """
     fields: list[FormField] = []
     for name, rule, is_required, hints in _properties(schema):
         if updateable_only and not rule.get("updateable"):
@@ -76,7 +79,18 @@ def fields_of(
             continue
         field = _field(f"{prefix}{name}", rule, hints, is_required=is_required)
         fields.append(field.with_value(rule.get("default") if given is None else given))
-    return fields
+    return _ordered(fields, schema.get("uiSchema", {}).get("ui:order", ()))
+
+
+def _ordered(fields: Sequence[FormField], order: Sequence[str]) -> list[FormField]:
+    """Return the fields in a sensible order: stored schemas have lost their own."""
+    places = {name: place for place, name in enumerate(order)}
+
+    def place(field: FormField) -> tuple[int, bool, bool]:
+        first = places.get(field.name.partition(".")[0], len(places))
+        return first, not field.required, field.type == "textarea"
+
+    return sorted(fields, key=place)
 
 
 def read(fields: Sequence[FormField], sent: SentForm) -> dict[str, Any]:
@@ -142,9 +156,7 @@ def _properties(
         for name, rule in branch.get("properties", {}).items():
             if isinstance(rule, Mapping) and name not in found:
                 found[name] = (rule, is_main and name in required)
-    order = [name for name in hints.get("ui:order", ()) if name in found]
-    for name in [*order, *(name for name in found if name not in order)]:
-        rule, is_required = found[name]
+    for name, (rule, is_required) in found.items():
         own = hints.get(name, {})
         if own.get("classNames") == _HIDDEN or own.get("ui:widget") == "hidden":
             continue

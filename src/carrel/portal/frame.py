@@ -45,6 +45,7 @@ def make_environment(cache_folder: Path | None = None) -> Environment:
         duration=looks.duration,
         markdown=looks.markdown,
         role_name=looks.role_name,
+        action_name=looks.action_name,
     )
     environment.filters["plural"] = looks.plural
     return environment

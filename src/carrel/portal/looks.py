@@ -1,5 +1,6 @@
 """In which words and colours do states, times and sizes appear to people?"""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -80,6 +81,14 @@ def role_name(role: str) -> str:
     return _ROLES.get(role, role)
 
 
+_ACTIONS = {"install": "Creation", "upgrade": "Change", "uninstall": "Deletion"}
+
+
+def action_name(action: str) -> str:
+    """Return what an operation does, as a noun."""
+    return _ACTIONS.get(action, action.replace("_", " ").capitalize())
+
+
 def when(moment: datetime | str) -> str:
     """Return a time as people say it, for instance `23 Nov 2026, 18:05`, in UTC."""
     moment = _aware(moment)
@@ -120,12 +129,13 @@ def plural(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+_TITLE = re.compile(r"\A\s*# [^\n]*\n")
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 def markdown(text: str) -> Markup:
-    """Return Markdown as safe HTML; a page's own headings stay above the text's."""
-    html = _MARKDOWN.render(text)
+    """Return Markdown as safe HTML, without its title: the page around it has one."""
+    html = _MARKDOWN.render(_TITLE.sub("", text, count=1))
     for level in (4, 3, 2, 1):
         html = html.replace(f"<h{level}>", f"<h{level + 1}>")
         html = html.replace(f"</h{level}>", f"</h{level + 1}>")

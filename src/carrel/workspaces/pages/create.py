@@ -1,7 +1,7 @@
 """How do people create a resource: choose a template, fill in its form, send it once?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -172,8 +172,9 @@ def _workspace_fields(desk: Desk, template: Template) -> list[FormField]:
         ("", "Nobody yet"),
         *((each.id, f"{each.display_name} ({each.username})") for each in accounts),
     ]
+    hint = "Brings in the members and the tools. You can give roles later too."
     return [
-        field.with_options(options) if field.name == OWNER else field
+        replace(field.with_options(options), hint=hint) if field.name == OWNER else field
         for field in fields_of(template.schema)
     ]
 
