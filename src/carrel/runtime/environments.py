@@ -115,12 +115,16 @@ def _build(definition: Path, image: Path, report: Callable[[str], None]) -> None
     beside = image.with_name(f".{image.name}.building")
     shutil.rmtree(beside, ignore_errors=True)
     report(f"virtual environment of {PYTHON}")
-    _run(PYTHON, "-m", "venv", "--symlinks", str(beside))
+    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    _run(PYTHON, "-m", "venv", "--symlinks", *(("--without-pip",) if uv else ()), str(beside))
     requirements = definition / str(_read(definition)["requirements"])
     report("packages")
-    _install(beside, requirements)
+    _install(beside, requirements, uv)
     shutil.copytree(definition / "files", beside, dirs_exist_ok=True)
-    _rewrite(beside, str(image))
+    _rewrite(beside, image)
+    if (definition / "finish.py").is_file():
+        report("finish")
+        _run(str(beside / "bin" / "python"), str(definition / "finish.py"), str(beside))
     report("byte code")
     _compile(beside, image)
     _run("chmod", "-R", "a+rX,go-w", str(beside))
@@ -128,19 +132,19 @@ def _build(definition: Path, image: Path, report: Callable[[str], None]) -> None
     report(f"{image} is ready")
 
 
-def _install(beside: Path, requirements: Path) -> None:
+def _install(beside: Path, requirements: Path, uv: str | None) -> None:
     python = str(beside / "bin" / "python")
     # The lock is complete, and leaves out on purpose what its definition says.
     pinned = ("--no-deps", "--require-hashes", "-r", str(requirements))
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
     if uv:
         _run(uv, "pip", "install", "--quiet", "--link-mode=copy", "--python", python, *pinned)
     else:
         _run(python, "-m", "pip", "install", "--quiet", "--no-compile", *pinned)
 
 
-def _rewrite(beside: Path, final: str) -> None:
+def _rewrite(beside: Path, image: Path) -> None:
     """Replace the path of the building site, and the placeholder, by the final path."""
+    final = str(image)
     for file in [*(beside / "bin").iterdir(), beside / "pyvenv.cfg"]:
         if file.is_symlink() or not file.is_file():
             continue
@@ -148,9 +152,8 @@ def _rewrite(beside: Path, final: str) -> None:
             text = file.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue  # a binary knows no path of ours
-        file.write_text(
-            text.replace(str(beside), final).replace(_PLACEHOLDER, final), encoding="utf-8"
-        )
+        text = text.replace(str(beside), final).replace(beside.name, image.name)
+        file.write_text(text.replace(_PLACEHOLDER, final), encoding="utf-8")
 
 
 def _compile(beside: Path, image: Path) -> None:

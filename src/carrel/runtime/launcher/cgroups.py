@@ -6,7 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,10 +54,11 @@ class Group:
     """The same cgroup in every hierarchy; `name` is `carrel-<tre>[/<workspace>[/<sandbox>]]`."""
 
     name: str
+    where: Hierarchies = field(default_factory=hierarchies)
 
     def folders(self) -> list[Path]:
         """Return where the group is, or would be."""
-        return [top / self.name for top in hierarchies().tops()]
+        return [top / self.name for top in self.where.tops()]
 
     def exists(self) -> bool:
         """Say whether any hierarchy has it."""
@@ -67,7 +68,7 @@ class Group:
         """Make it and its parents; may be called twice."""
         for folder in self.folders():
             folder.mkdir(parents=True, exist_ok=True)
-        if (top := hierarchies().v2) is not None:
+        if (top := self.where.v2) is not None:
             parts = self.name.split("/")[:-1]
             _enable_controllers([top, *(top / "/".join(parts[: n + 1]) for n in range(len(parts)))])
 
@@ -80,7 +81,7 @@ class Group:
         self._write("pids", "pids.max", "pids.max", processes)
 
     def _write(self, controller: str, v2: str, v1: str, value: int, v2_value: Any = None) -> None:
-        found = hierarchies()
+        found = self.where
         files = [found.v2 / self.name / v2] if found.v2 else []
         if controller in found.v1:
             files.append(found.v1[controller] / self.name / v1)
@@ -110,7 +111,7 @@ class Group:
             time.sleep(0.002)
 
     def _kill_once(self) -> None:
-        found = hierarchies()
+        found = self.where
         switch = found.v2 / self.name / "cgroup.kill" if found.v2 else None
         if switch and switch.exists():
             _try_write(switch, "1")
@@ -144,9 +145,24 @@ class Group:
             if entry.is_dir()
         }
 
+    def oom_kills(self) -> int:
+        """Return how many of its processes the kernel killed for want of memory."""
+        return self._count("memory", "memory.events", "memory.oom_control", "oom_kill")
+
+    def throttled(self) -> int:
+        """Return in how many periods it had used up its CPU time."""
+        return self._count("cpu", "cpu.stat", "cpu.stat", "nr_throttled")
+
+    def _count(self, controller: str, v2: str, v1: str, name: str) -> int:
+        found = self.where
+        files = [found.v2 / self.name / v2] if found.v2 else []
+        if controller in found.v1:
+            files.append(found.v1[controller] / self.name / v1)
+        return sum(_field(file, name) for file in files if file.exists())
+
     def counters(self) -> dict[str, Any] | None:
         """Return the raw counters, or None where no hierarchy counts."""
-        found = hierarchies()
+        found = self.where
         if found.v2 and (found.v2 / self.name / "memory.current").exists():
             return _counters_v2(found.v2 / self.name)
         if (found.v1.keys() >= {"memory", "cpuacct"}) and self.exists():
@@ -182,15 +198,6 @@ def _counters_v1(name: str, found: Hierarchies, processes: int) -> dict[str, Any
         }
     except FileNotFoundError:
         return None
-
-
-def oom_kills(name: str) -> int:
-    """Return how many processes of a group the kernel killed for want of memory."""
-    found = hierarchies()
-    files = [found.v2 / name / "memory.events"] if found.v2 else []
-    if "memory" in found.v1:
-        files.append(found.v1["memory"] / name / "memory.oom_control")
-    return sum(_field(file, "oom_kill") for file in files if file.exists())
 
 
 def _field(file: Path, name: str) -> int:

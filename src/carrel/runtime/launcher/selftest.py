@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from carrel.runtime.launcher import cgroups, linux, namespaces, sandbox, weaken, workspaces
+from carrel.runtime.launcher import linux, namespaces, sandbox, weaken, workspaces
 from carrel.runtime.launcher.plans import Sandbox, Workspace
 from carrel.runtime.launcher.refusal import Refused
 from carrel.runtime.launcher.tre import Tre
@@ -23,7 +23,7 @@ EXHAUST = "00000000-0000-4000-8000-000000000002"
 DISK_BYTES = 32 * 2**20
 MEMORY_BYTES = 96 * 2**20
 PROCESSES = 40
-CPUS = 0.5
+CPUS = 0.2
 SECONDS = 20.0
 APPARMOR = (
     "ordinary users may not make user namespaces here (see kernel.apparmor_restrict_unprivileged_"
@@ -44,6 +44,7 @@ class Seen:
     spent: Mapping[str, Any]
     exit_code: int | None
     oom_kills: int
+    throttled: int
 
 
 def outcome(tre: Tre, *, retry: bool = False) -> list[dict[str, Any]]:
@@ -98,6 +99,7 @@ def _look(tre: Tre) -> Seen:
     if pid is None:
         raise Refused("outside_failure", "The first process of the test sandbox was not found")
     spent = _report(tre, EXHAUST)
+    cgroup = sandbox.group(tre, WORKSPACE, EXHAUST)
     return Seen(
         tre=tre,
         inside=inside,
@@ -106,7 +108,8 @@ def _look(tre: Tre) -> Seen:
         reached=_dial(tre),
         spent=spent,
         exit_code=_await_exit(tre),
-        oom_kills=cgroups.oom_kills(sandbox.group(tre, WORKSPACE, EXHAUST).name),
+        oom_kills=cgroup.oom_kills(),
+        throttled=cgroup.throttled(),
     )
 
 
@@ -237,12 +240,13 @@ def _member(seen: Seen) -> tuple[bool, str]:
 
 def _limits(seen: Seen) -> tuple[bool, str]:
     spent, allowed = seen.spent, CPUS * 0.4
-    good = spent["forks"] < PROCESSES and spent["cpu_seconds"] < 2 * allowed
+    good = spent["forks"] < PROCESSES and spent["cpu_seconds"] < 2 * allowed and seen.throttled > 0
     killed = seen.exit_code == 137 and seen.oom_kills > 0
     evidence = (
         f"{spent['forks']} forks of {PROCESSES} allowed, {spent['cpu_seconds']:.2f} CPU seconds "
-        f"where {allowed:.2f} are allowed, a 512 MiB bomb under {MEMORY_BYTES // 2**20} MiB ended "
-        f"with {seen.exit_code} and {seen.oom_kills} kills for want of memory"
+        f"where {allowed:.2f} are allowed ({seen.throttled} times throttled), a "
+        f"512 MiB bomb under {MEMORY_BYTES // 2**20} MiB ended with {seen.exit_code} and "
+        f"{seen.oom_kills} kills for want of memory"
     )
     if good and killed:
         return True, evidence
