@@ -1,5 +1,7 @@
 """The TRE on this machine: make its home, start it, stop it."""
 
+import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +14,7 @@ from carrel.cli.target import settings
 from carrel.core.errors import InvalidRequest
 from carrel.core.ids import new_secret
 from carrel.core.processes import control
-from carrel.core.settings import Settings
+from carrel.core.settings import Settings, default_home
 
 PortOption = Annotated[
     int | None, typer.Option("--port", min=1, max=65535, help="Port of the portal; kept.")
@@ -52,7 +54,7 @@ def init(
 
 def up(
     demo: Annotated[
-        bool, typer.Option("--demo", help="Fill a fresh TRE with a demo workspace.")
+        bool, typer.Option("--demo", help="Fill a fresh TRE with demo people and data.")
     ] = False,
     port: PortOption = None,
     gateway_port: GatewayPortOption = None,
@@ -63,6 +65,8 @@ def up(
     with messages().status("Preparing the home …") as progress:
         if not control.is_up(given):
             setup.prepare(given)
+        if demo:
+            setup.add_demo_people(given)
         progress.update("Starting …")
         started = control.up(given, lambda text: progress.update(f"Starting: {text} …"))
         if demo:
@@ -139,6 +143,12 @@ def _stop_sandboxes(given: Settings) -> None:
         runtime.rest(workspace_id)
 
 
+def _command(given: Settings) -> str:
+    """Return how this TRE's commands begin."""
+    own = Path(sys.prefix) / "bin" / "carrel"
+    return f"{own}" if given.home == default_home() else f"{own} --home {given.home}"
+
+
 def _welcome(console: Console, given: Settings, *, demo: bool) -> None:
     console.print(f"\n[bold]{given.tre_name}[/] is at [link]{given.portal_url}[/]\n")
     logins = setup.read_logins(given.home) if demo else {}
@@ -150,9 +160,11 @@ def _welcome(console: Console, given: Settings, *, demo: bool) -> None:
             )
     if logins:
         console.print(
-            f"\nThe logins are also in {given.home / setup.LOGINS}. Your browser asks about the "
-            f"certificate:\ntrust {given.home / 'tls' / 'ca.pem'}, or accept it for this visit.\n"
-            "First steps: sign in as rosalind, open the workspace [bold]Breast cancer survival"
-            "[/],\nstart a JupyterLab under Notebooks, and look into /inbox.",
+            f"\nThe logins are also in {given.home / setup.LOGINS}.\n"
+            f"Your browser asks about the certificate: trust {given.home / 'tls' / 'ca.pem'},\n"
+            "or accept it for this visit. First steps: sign in as rosalind, open the workspace\n"
+            "[bold]Breast cancer survival[/], start a JupyterLab, and look into /inbox.\n"
+            f"Stop it with: {_command(given)} down",
             highlight=False,
+            soft_wrap=True,
         )
