@@ -19,7 +19,7 @@ from carrel.core.ids import new_id
 from carrel.core.queue import Queue, WorkItem
 from carrel.core.settings import Settings
 from carrel.runtime.memory import MemoryRuntime
-from carrel.runtime.ports import WorkspacePlan
+from carrel.runtime.ports import Runtime, WorkspacePlan
 
 SAFE_TABLE = b"group,n\nold,120\nyoung,85\n"
 SMALL_TABLE = b"group,n\nold,120\nyoung,3\n"
@@ -80,12 +80,13 @@ class Bench:
         store: object = None,
         settings: Settings | None = None,
         scanners: Sequence[Scanner] | None = None,
-        clock: ManualClock | None = None,
+        runtime: Runtime | None = None,
+        workspace: str | None = None,
     ) -> None:
-        self.clock = clock or ManualClock()
+        self.clock = ManualClock()
         self.database = database
         self.queue = Queue(database, self.clock, lease_seconds=10)
-        self.runtime = MemoryRuntime()
+        self.runtime = runtime or MemoryRuntime()
         self.store = store or MemoryStore()
         self.policies = OpenPolicies()
         self.settings = settings or Settings(tre_name="Test TRE")
@@ -102,21 +103,21 @@ class Bench:
         )
         self.airlock = Airlock(self.ground)
         self.work = AirlockWork(self.ground, scanners or standard_scanners())
-        self.workspace = self.make_workspace()
+        self.workspace = workspace or self.make_workspace()
         self.author = person(self.workspace, WorkspaceRole.RESEARCHER)
         self.colleague = person(self.workspace, WorkspaceRole.RESEARCHER)
         self.owner = person(self.workspace, WorkspaceRole.OWNER)
         self.reviewer = person(self.workspace, WorkspaceRole.AIRLOCK_MANAGER)
-        self.stranger = person(self.make_workspace(), *WorkspaceRole)
+        self.stranger = person(new_id(), *WorkspaceRole)
 
     def make_workspace(self) -> str:
         workspace = new_id()
         self.runtime.prepare(WorkspacePlan(workspace, gid=200_000, disk_bytes=2**30))
         return workspace
 
-    def draft(self, type: str, **files: bytes) -> AirlockRequest:
+    def draft(self, kind: str, **files: bytes) -> AirlockRequest:
         request = self.airlock.create(
-            self.author, self.workspace, type=type, title="My result", justification="For a paper"
+            self.author, self.workspace, type=kind, title="My result", justification="For a paper"
         )
         self.fill(request, **files)
         return self.airlock.get(self.author, request.id)
@@ -131,11 +132,11 @@ class Bench:
                 self.runtime.put_outbox(self.workspace, name, content)
                 self.airlock.add_from_outbox(self.author, request.id, [name])
 
-    def submitted(self, type: str, **files: bytes) -> AirlockRequest:
-        return self.airlock.submit(self.author, self.draft(type, **files).id)
+    def submitted(self, kind: str, **files: bytes) -> AirlockRequest:
+        return self.airlock.submit(self.author, self.draft(kind, **files).id)
 
-    def in_review(self, type: str, **files: bytes) -> AirlockRequest:
-        request = self.submitted(type, **files)
+    def in_review(self, kind: str, **files: bytes) -> AirlockRequest:
+        request = self.submitted(kind, **files)
         self.run_work()
         request = self.airlock.get(self.author, request.id)
         assert request.status is Status.IN_REVIEW, request.status_message
@@ -150,8 +151,8 @@ class Bench:
             seen_manifest_sha256=request.manifest_sha256,
         )
 
-    def approved(self, type: str, **files: bytes) -> AirlockRequest:
-        request = self.in_review(type, **files)
+    def approved(self, kind: str, **files: bytes) -> AirlockRequest:
+        request = self.in_review(kind, **files)
         self.approve(request)
         self.run_work()
         return self.airlock.get(self.author, request.id)

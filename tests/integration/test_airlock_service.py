@@ -477,7 +477,7 @@ def test_what_the_outbox_refuses_is_refused_with_its_reason(bench):
 
 
 @pytest.mark.parametrize(
-    ("title", "justification", "type", "field"),
+    ("title", "justification", "kind", "field"),
     [
         ("", "j", "export", "title"),
         ("two\nlines", "j", "export", "title"),
@@ -486,10 +486,10 @@ def test_what_the_outbox_refuses_is_refused_with_its_reason(bench):
         ("t", "j", "sideways", "type"),
     ],
 )
-def test_a_request_that_does_not_fit_names_its_field(bench, title, justification, type, field):
+def test_a_request_that_does_not_fit_names_its_field(bench, title, justification, kind, field):
     with pytest.raises(InvalidRequest) as caught:
         bench.airlock.create(
-            bench.author, bench.workspace, type=type, title=title, justification=justification
+            bench.author, bench.workspace, type=kind, title=title, justification=justification
         )
     assert caught.value.field == field
 

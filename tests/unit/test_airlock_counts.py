@@ -63,7 +63,7 @@ def test_a_rounded_and_suppressed_table_passes_without_a_word(text):
         ("group,n (%)\nold,120 (96%)\nyoung,5 (4%)\n", (3, 2)),
         ("group,responders\nold,100/120\nyoung,5/60\n", (3, 2)),
         ("group,text\nold,n=120\nyoung,n=5\n", (3, 2)),
-        ("group,n\nold,120\nyoung,５\n", (3, 2)),
+        ("group,n\nold,120\nyoung,\N{FULLWIDTH DIGIT FIVE}\n", (3, 2)),
         ("group,n\nold,120\nyoung,<5\n", (3, 2)),
         ("group,n\nold,120\nyoung,≤7\n", (3, 2)),
         ("group,n\nold,120\nyoung,5e0\n", (3, 2)),

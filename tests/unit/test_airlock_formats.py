@@ -6,8 +6,7 @@ import zlib
 
 import pytest
 
-from carrel.airlock.rules import Direction, Severity, verdict_of
-from carrel.airlock.rules import formats
+from carrel.airlock.rules import Direction, Severity, formats, verdict_of
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
@@ -112,7 +111,7 @@ def test_a_notebook_with_outputs_is_flagged(content, expected):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("Ein Befund.".encode(), Severity.CHECK),
+        (b"Ein Befund.", Severity.CHECK),
         ("é".encode("latin-1"), Severity.CANNOT_TELL),
         (b"a\x00b", Severity.CANNOT_TELL),
     ],

@@ -18,10 +18,20 @@ from carrel.airlock.rules import (
 )
 from carrel.core.errors import Denied, IllegalTransition
 
-AZURETRE = set(
-    "draft submitted in_review approval_in_progress approved rejection_in_progress rejected "
-    "cancelled blocking_in_progress blocked_by_scan failed revoked".split()
-)
+AZURETRE = {
+    "draft",
+    "submitted",
+    "in_review",
+    "approval_in_progress",
+    "approved",
+    "rejection_in_progress",
+    "rejected",
+    "cancelled",
+    "blocking_in_progress",
+    "blocked_by_scan",
+    "failed",
+    "revoked",
+}
 
 
 def test_the_words_are_azuretres_and_returned():

@@ -34,7 +34,7 @@ def status(bench, request) -> Status:
     return bench.airlock.get(bench.author, request.id).status
 
 
-# What the scanners decide ---------------------------------------------------------------------------
+# What the scanners decide ------------------------------------------------------------
 
 
 def test_a_broken_table_goes_back_to_its_author_with_the_reason(bench):
@@ -221,7 +221,7 @@ def test_a_second_worker_cannot_write_over_the_first(bench):
     assert len(bench.airlock.get(bench.author, request.id).history) == 2
 
 
-# Killed at every boundary ----------------------------------------------------------------------------
+# Killed at every boundary ------------------------------------------------------------
 
 
 def run_with_kills(bench: Bench, part: str, at: int) -> bool:
