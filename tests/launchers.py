@@ -25,14 +25,17 @@ MIB = 2**20
 class Launcher:
     """One launcher process, which may be killed and started again."""
 
-    def __init__(self, home: Path, *options: str, uid: int = 0) -> None:
+    def __init__(
+        self, home: Path, *options: str, uid: int = 0, environments: Path | None = None
+    ) -> None:
         self.home, self.options, self.uid = home, options, uid
+        self.environments = environments or home / "environments"
         self.socket = home / "launcher.sock"
         self.process: subprocess.Popen[bytes] | None = None
 
     def command(self, *options: str) -> list[str]:
         base = [sys.executable, "-m", "carrel.runtime.launcher", "--home", str(self.home)]
-        return [*base, "--environments", str(self.home / "environments"), *options]
+        return [*base, "--environments", str(self.environments), *options]
 
     def start(self) -> LocalRuntime:
         self.process = subprocess.Popen(
@@ -50,7 +53,7 @@ class Launcher:
             time.sleep(0.01)
 
     def runtime(self) -> LocalRuntime:
-        return LocalRuntime(self.socket, self.home / "environments")
+        return LocalRuntime(self.socket, self.environments)
 
     def kill(self) -> None:
         assert self.process
@@ -72,7 +75,7 @@ class Launcher:
 
 
 @contextmanager
-def launched(*options: str, uid: int = 0) -> Iterator[Launcher]:
+def launched(*options: str, uid: int = 0, environments: Path | None = None) -> Iterator[Launcher]:
     """Run a launcher in its own home; afterwards nothing of it is on the host."""
     home = Path(tempfile.mkdtemp(prefix="carrel-test-"))
     os.chown(home, uid, uid)
@@ -81,7 +84,7 @@ def launched(*options: str, uid: int = 0) -> Iterator[Launcher]:
     (home / "datasets").mkdir()
     if "--weaken" in options:
         (home / MARKER).touch()
-    launcher = Launcher(home, *options, uid=uid)
+    launcher = Launcher(home, *options, uid=uid, environments=environments)
     try:
         launcher.start()
         yield launcher

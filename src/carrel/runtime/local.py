@@ -177,7 +177,7 @@ class LocalRuntime:
         if (image := environments.find(name, self._images)) is None:
             raise OutsideFailure(
                 f"The environment image {name!r} is not built on this host; "
-                f"run `carrel environments build {name}`."
+                f"run `scripts/up`, which builds it."
             )
         return image
 

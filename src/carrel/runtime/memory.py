@@ -138,7 +138,7 @@ class MemoryRuntime:
             sandboxes = self._space(plan.workspace_id).sandboxes
             known = sandboxes.get(plan.id)
             if known is None or known.state is not State.RUNNING:
-                self.stop(plan.workspace_id, plan.id)
+                self._forget(plan.workspace_id, plan.id)
                 sandboxes[plan.id] = _Sandbox(plan)
 
     def state(self, workspace_id: str, sandbox_id: str) -> State:
@@ -152,9 +152,7 @@ class MemoryRuntime:
         with self._entering("stop"):
             if grace_seconds < 0:
                 raise InvalidRequest("A grace time cannot be negative.", field="grace_seconds")
-            space = self._workspaces.get(workspace_id)
-            if space and (box := space.sandboxes.pop(sandbox_id, None)):
-                space.spent_cpu_seconds += box.cpu_seconds
+            self._forget(workspace_id, sandbox_id)
 
     def running(self) -> Mapping[str, Sequence[str]]:
         """Return the remembered running sandboxes by workspace."""
@@ -265,6 +263,11 @@ class MemoryRuntime:
         if (space := self._workspaces.get(workspace_id)) is None:
             raise NotFound("This workspace is not prepared on this host; prepare it first.")
         return space
+
+    def _forget(self, workspace_id: str, sandbox_id: str) -> None:
+        space = self._workspaces.get(workspace_id)
+        if space and (box := space.sandboxes.pop(sandbox_id, None)):
+            space.spent_cpu_seconds += box.cpu_seconds
 
     def _find(self, workspace_id: str, sandbox_id: str) -> _Sandbox | None:
         space = self._workspaces.get(workspace_id)

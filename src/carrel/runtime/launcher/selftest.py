@@ -50,19 +50,18 @@ class Seen:
 def outcome(tre: Tre, *, retry: bool = False) -> list[dict[str, Any]]:
     """Return the checks, run now or remembered since the last boot.
 
-    With `retry`, what failed before is done again: somebody may have fixed the host.
+    They are of the host and the launcher's code, so all TREs of root share them. With `retry`,
+    what failed before is done again: somebody may have fixed the host.
     """
     with tre.lock("self-test"):
-        file = tre.state / "self-test.json"
-        key = [linux.boot_id(), _code(), tre.weaken, tre.user_namespaces, tre.as_root]
+        file = (tre.run.parent if tre.as_root else tre.state) / f"self-test-{_key(tre)}.json"
         if file.exists():
-            remembered = json.loads(file.read_text(encoding="utf-8"))
-            failed = any(not check["passed"] for check in remembered["checks"])
-            if remembered["key"] == key and not (retry and failed):
-                return list(remembered["checks"])
+            remembered = list(json.loads(file.read_text(encoding="utf-8")))
+            if not retry or all(check["passed"] for check in remembered):
+                return remembered
         checks = run(tre)
-        temporary = file.with_suffix(".new")
-        temporary.write_text(json.dumps({"key": key, "checks": checks}), encoding="utf-8")
+        temporary = file.with_suffix(f".{tre.id}")
+        temporary.write_text(json.dumps(checks), encoding="utf-8")
         temporary.rename(file)
         return checks
 
@@ -114,10 +113,12 @@ def _look(tre: Tre) -> Seen:
 
 
 @cache
-def _code() -> str:
-    """Return a hash of the launcher's own text: another launcher has to test again."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
+def _key(tre: Tre) -> str:
+    """Return what is another one after a reboot, with other code, and in another mode."""
+    sources = [*sorted(Path(__file__).parent.glob("*.py")), sandbox.FILTER]
+    code = b"".join(source.read_bytes() for source in sources if source.exists())
+    mode = f"{linux.boot_id()} {tre.weaken} {tre.user_namespaces} {tre.as_root}"
+    return hashlib.sha256(mode.encode() + code).hexdigest()[:16]
 
 
 def _plan(tre: Tre, sandbox_id: str, what: str) -> Sandbox:
