@@ -52,9 +52,13 @@ class Belonging:
 class MemoryMembers:
     """Who belongs to which workspace, in a dictionary."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Path) -> None:
+        """`known` may name members in lines `workspace account`: the researchers."""
         self.roles: dict[str, dict[str, set[WorkspaceRole]]] = {}
         self.epoch = 0
+        for line in known.read_text().splitlines() if known.exists() else ():
+            workspace_id, account_id = line.split()
+            self.roles[workspace_id] = {account_id: {WorkspaceRole.RESEARCHER}}
 
     def members_for_system(self, workspace_id: str) -> list[Belonging]:
         held = self.roles.get(workspace_id, {})
@@ -76,13 +80,19 @@ class House:
     """The room of workspaces on a database, with a worker that is driven by hand."""
 
     def __init__(
-        self, database: Database, clock: Clock, home: Path, runtime: MemoryRuntime | None = None
+        self,
+        database: Database,
+        clock: Clock,
+        home: Path,
+        runtime: MemoryRuntime | None = None,
+        *,
+        lease_seconds: float = 20.0,
     ) -> None:
         self.database, self.clock = database, clock
         self.runtime = runtime or AnsweringRuntime()
-        self.people = MemoryMembers()
+        self.people = MemoryMembers(home / "members")
         self.events = Events()
-        settings = load(home, lease_seconds=20.0)
+        settings = load(home, lease_seconds=lease_seconds)
         self.workspaces = Workspaces(
             database=database,
             audit=Audit(clock),
