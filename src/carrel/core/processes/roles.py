@@ -59,6 +59,8 @@ def plan(settings: Settings, account: Account) -> Sequence[Role]:
     bare = {name: value for name, value in environment.items() if name in {"PATH", "LANG"}}
     launcher = [*_python("carrel.runtime.launcher"), "--home", str(settings.home)]
     launcher += ["--socket", str(settings.launcher_socket), "--allow-uid", str(account.uid)]
+    if settings.environments_root:
+        launcher += ["--environments", str(settings.environments_root)]
     roles = [Role(LAUNCHER, launcher, bare)]
     uid, gid = (account.uid, account.gid) if account.drops else (None, None)
     reveal = _reveal(settings, account) if account.drops else None
