@@ -25,20 +25,22 @@ class Study:
         return f"/api/workspaces/{self.workspace}/workspace-services/{self.service}/user-resources"
 
 
-def make_workspace(admin: Person, name: str, template: str = "restricted") -> str:
+def make_workspace(
+    admin: Person, name: str, template: str = "restricted", **properties: object
+) -> str:
     """Create a workspace, wait for it, and return its id."""
     body = {
         "templateName": template,
-        "properties": {"display_name": name, "description": "Made by a test"},
+        "properties": {"display_name": name, "description": "Made by a test", **properties},
     }
     created = admin.post("/api/workspaces", body)
     admin.wait(created)
     return str(created["operation"]["resourceId"])
 
 
-def make_study(tre: ThrowAwayTre, admin: Person, name: str) -> Study:
+def make_study(admin: Person, name: str, **properties: object) -> Study:
     """Create a restricted workspace with four members and a notebooks service."""
-    workspace = make_workspace(admin, name)
+    workspace = make_workspace(admin, name, **properties)
     people = {}
     for role, label in (
         ("WorkspaceOwner", "owner"),

@@ -11,12 +11,12 @@ pytestmark = [pytest.mark.root, pytest.mark.machine]
 
 @pytest.fixture(scope="module")
 def mine(tre: ThrowAwayTre, admin: Person) -> Study:
-    return make_study(tre, admin, f"Mine {new_id()[:6]}")
+    return make_study(admin, f"Mine {new_id()[:6]}")
 
 
 @pytest.fixture(scope="module")
 def other(tre: ThrowAwayTre, admin: Person) -> Study:
-    return make_study(tre, admin, f"Other {new_id()[:6]}")
+    return make_study(admin, f"Other {new_id()[:6]}")
 
 
 @pytest.fixture(scope="module")

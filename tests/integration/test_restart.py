@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.root, pytest.mark.machine]
 
 
 def test_a_kernel_survives_the_restart_of_every_process(tre: ThrowAwayTre, admin: Person):
-    study = make_study(tre, admin, f"Restart {new_id()[:6]}")
+    study = make_study(admin, f"Restart {new_id()[:6]}")
     lab = start_lab(study, study.researcher)
     base, host = tre.gateway_address(study.workspace, lab)
     token = study.researcher.token

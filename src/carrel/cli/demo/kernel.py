@@ -12,6 +12,7 @@ from carrel.core.errors import OutsideFailure
 from carrel.core.ids import new_id
 
 CELL_SECONDS = 300.0
+GOODBYE_SECONDS = 0.1
 
 
 class Notebook:
@@ -62,6 +63,7 @@ class Notebook:
         """Close the channel; the kernel goes on."""
         await self._channel.close()
         await self._http.close()
+        await asyncio.sleep(GOODBYE_SECONDS)  # aiohttp's documented way to let TLS say goodbye
 
     async def execute(self, code: str, *, seconds: float = CELL_SECONDS) -> str:
         """Run one cell and return what it printed. Raises `OutsideFailure` with its error."""
