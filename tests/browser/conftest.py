@@ -86,8 +86,9 @@ class Visitor:
 
 
 @pytest.fixture
-def visitors(browser: Browser, site: Site) -> Iterator["Visitors"]:
+def visitors(browser: Browser, site: Site, story: Story) -> Iterator["Visitors"]:
     """Makes people at browsers; closes them at the end and asserts that no page complained."""
+    del story
     made = Visitors(browser, site)
     yield made
     made.close()

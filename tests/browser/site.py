@@ -93,6 +93,8 @@ def running(site: Site) -> Iterator[Site]:
         stop.set()
         for thread in threads:
             thread.join(20)
+        for workspace_id in list(site.runtime.running()):
+            site.runtime.remove(workspace_id)
         site.carrel.database.close()
 
 

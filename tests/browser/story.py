@@ -41,6 +41,7 @@ class Story:
     in_review: AirlockRequest
     approved: AirlockRequest
     proof: str
+    account: str
 
 
 def tell(site: Site) -> Story:
@@ -50,6 +51,7 @@ def tell(site: Site) -> Story:
         ("ruth", "Ruth Whitmore"),
         ("tomas", "Tomás Ferreira"),
         ("mina", "Mina Patel"),
+        ("nobody", "Noor Haddad"),
     ):
         site.add_person(username, name)
     admin = site.actor("ada")
@@ -84,6 +86,7 @@ def tell(site: Site) -> Story:
     return Story(
         study=study, frailty=frailty, prescribing=prescribing, service=service, lab=lab,
         operation=operation, draft=draft, in_review=in_review, approved=approved, proof=proof.id,
+        account=site.actor("ruth").id,
     )  # fmt: skip
 
 
