@@ -5,6 +5,7 @@ import os
 import stat
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -317,3 +318,18 @@ def test_a_workspace_is_repaired_by_preparing_it_again(launcher, space):
     assert space.run("import os; print(open('kept').read(), os.listdir('/outbox'))") == (
         "still here []"
     )
+
+
+def test_a_disk_grows_when_nobody_uses_it_and_loses_nothing(space):
+    space.run("open('kept', 'w').write('still here')")
+    size = "import os; s = os.statvfs('.'); print(s.f_blocks * s.f_frsize // 2**20)"
+    small = int(space.run(size))
+    larger = replace(space.plan, disk_bytes=256 * MIB)
+    busy = space.start(["/bin/sleep", "1000"])
+    space.runtime.prepare(larger)
+    assert int(space.run(size)) == small
+    space.runtime.stop(space.id, busy)
+    space.runtime.prepare(larger)
+    assert int(space.run(size)) > 200 > small
+    space.runtime.prepare(space.plan)
+    assert space.run("print(open('kept').read())") == "still here"

@@ -67,7 +67,7 @@ class Group:
     def create(self) -> None:
         """Make it and its parents; may be called twice."""
         for folder in self.folders():
-            folder.mkdir(parents=True, exist_ok=True)
+            _make(folder)
         if (top := self.where.v2) is not None:
             parts = self.name.split("/")[:-1]
             _enable_controllers([top, *(top / "/".join(parts[: n + 1]) for n in range(len(parts)))])
@@ -134,6 +134,12 @@ class Group:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"The cgroup {folder} cannot be removed.")
                 time.sleep(0.005)
+
+    def remove_if_empty(self) -> None:
+        """Take it away unless something is below it; nothing is killed."""
+        for folder in self.folders():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
     def children(self) -> set[str]:
         """Return the names of the groups directly below."""
@@ -206,6 +212,15 @@ def _field(file: Path, name: str) -> int:
         if key == name:
             return int(value)
     return 0
+
+
+def _make(folder: Path, attempts: int = 5) -> None:
+    """Make a folder and its parents, although the last one out may be taking those away."""
+    for _ in range(attempts):
+        with contextlib.suppress(FileNotFoundError):
+            folder.mkdir(parents=True, exist_ok=True)
+            return
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _enable_controllers(folders: list[Path]) -> None:

@@ -22,10 +22,16 @@ MKFS = (
 MOUNT_OPTIONS = "loop,nosuid,nodev,noatime,noinit_itable"
 
 
-def create(tre: Tre, plan: Workspace) -> None:
-    """Make the disk and its folders, or repair what is missing; nothing existing is lost."""
+def create(tre: Tre, plan: Workspace, *, may_grow: bool) -> None:
+    """Make the disk and its folders, or repair what is missing; nothing existing is lost.
+
+    A disk grows, if nobody uses it now, and never shrinks.
+    """
     files = tre.files(plan.id)
     files.mkdir(mode=0o711, parents=True, exist_ok=True)
+    if tre.as_root and may_grow and _is_smaller(tre.image(plan.id), plan.disk_bytes):
+        release(tre, plan.id)
+        _grow(tre.image(plan.id), plan.disk_bytes)
     if tre.as_root and not is_mounted(files):
         _make_image(tre.image(plan.id), plan.disk_bytes)
         _run("/usr/bin/mount", "-o", MOUNT_OPTIONS, str(tre.image(plan.id)), str(files))
@@ -123,6 +129,21 @@ def _make_image(image: Path, size_bytes: int) -> None:
     os.close(fd)
     _run(*MKFS, str(temporary))
     temporary.rename(image)
+
+
+def _is_smaller(image: Path, size_bytes: int) -> bool:
+    return image.exists() and image.stat().st_size < size_bytes
+
+
+def _grow(image: Path, size_bytes: int) -> None:
+    """Check the file system and make it larger; the file itself grows last."""
+    checked = subprocess.run(
+        ["/usr/sbin/e2fsck", "-f", "-p", str(image)], capture_output=True, text=True, check=False
+    )
+    if checked.returncode > 1:  # 1: errors were corrected
+        raise Refused("outside_failure", f"The disk {image} is damaged: {checked.stdout[-300:]}")
+    _run("/usr/sbin/resize2fs", str(image), f"{size_bytes // 512}s")
+    os.truncate(image, size_bytes)
 
 
 def _quiet(*command: str) -> bool:

@@ -20,7 +20,7 @@ def prepare(tre: Tre, plan: Workspace) -> None:
         folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         for part in (folder.parent, folder):
             part.chmod(0o711)
-        disks.create(tre, plan)
+        disks.create(tre, plan, may_grow=not _is_in_use(tre, plan.id))
         namespaces.create(tre, plan.id)
         sandbox.group(tre, plan.id).create()
         if tre.weaken == "veth-route":
@@ -52,8 +52,7 @@ def remove(tre: Tre, workspace_id: str) -> None:
         _let_go(tre, workspace_id, grace_seconds=0)
         disks.remove(tre, workspace_id)
         _unlock_for_good(tre, workspace_id)
-        if not tre.workspace_ids():
-            sandbox.group(tre).remove()
+        sandbox.group(tre).remove_if_empty()
 
 
 def rest(tre: Tre, workspace_id: str, grace_seconds: float) -> None:
@@ -64,8 +63,7 @@ def rest(tre: Tre, workspace_id: str, grace_seconds: float) -> None:
     with tre.lock(workspace_id):
         _let_go(tre, workspace_id, grace_seconds)
         disks.release(tre, workspace_id)
-        if not sandbox.group(tre).children():
-            sandbox.group(tre).remove()
+        sandbox.group(tre).remove_if_empty()
 
 
 def _let_go(tre: Tre, workspace_id: str, grace_seconds: float) -> None:
@@ -119,6 +117,13 @@ def leftovers(tre: Tre) -> list[dict[str, str]]:
     found += [("loop", device, _workspace_of(image)) for device, image in _loops(tre)]
     found += [("process", str(pid), workspace_id) for pid, workspace_id in _processes(tre)]
     return [{"kind": kind, "name": name, "workspace_id": w} for kind, name, w in found]
+
+
+def _is_in_use(tre: Tre, workspace_id: str) -> bool:
+    return any(
+        sandbox.state(tre, workspace_id, sandbox_id) == "running"
+        for sandbox_id in sandbox.list_sandboxes(tre, workspace_id)
+    )
 
 
 def _gid(tre: Tre, workspace_id: str) -> int | None:
