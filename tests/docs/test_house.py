@@ -1,0 +1,46 @@
+"""Does the code keep the house's own limits that no tool checks?"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+MODULES = [path for path in SOURCES if "versions" not in path.parts]
+LONGEST = 400
+VAGUE = {"data", "info", "manager", "helper", "helpers", "utils", "util", "process", "handle"}
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT / "src"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_no_module_is_a_drawer(path: Path):
+    assert len(path.read_text().splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_every_module_says_which_question_it_answers(path: Path):
+    assert ast.get_docstring(ast.parse(path.read_text())) or path.name == "__init__.py"
+
+
+def test_names_say_something():
+    assert [name(path) for path in SOURCES if path.stem in VAGUE] == []
+
+
+def test_every_table_is_where_the_migrations_look():
+    """In `tables.py` of a room, or directly in core."""
+    elsewhere = [
+        name(path)
+        for path in SOURCES
+        if any(
+            isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Table"
+            for node in ast.walk(ast.parse(path.read_text()))
+        )
+        and "sqlalchemy" in path.read_text()
+        and path.name != "tables.py"
+        and path.parent.name != "core"
+    ]
+    assert elsewhere == []
