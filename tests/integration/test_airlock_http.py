@@ -12,6 +12,7 @@ import pytest
 from carrel.airlock import pages, routes
 from carrel.airlock.rules import Status
 from carrel.api.assembly import create_app
+from carrel.core.settings import Settings
 from carrel.core.web import Services
 from tests.airlock import SAFE_TABLE, SMALL_TABLE, Bench, person
 from tests.factories import make_database
@@ -21,14 +22,19 @@ from tests.web import app_client
 class ByHeader:
     """Who sends the request stands in its header: sign-in is another room's business."""
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
+    bench: Bench | None = None
 
     def authenticate(self, request):
-        return getattr(self._bench, request.headers.get("x-person", "nobody"), None)
+        return getattr(self.bench, request.headers.get("x-person", "nobody"), None)
 
     def csrf_token(self, request):
         return "csrf"
+
+
+@pytest.fixture(scope="module")
+def made_once():
+    """The application, without its services: those come with each test."""
+    return create_app(Services(), Settings(), ByHeader(), [pages.router], [routes.router])
 
 
 @pytest.fixture
@@ -39,10 +45,11 @@ def bench(tmp_path):
 
 
 @pytest.fixture
-def app(bench):
-    services = Services()
-    services.add(bench.airlock)
-    return create_app(services, bench.settings, ByHeader(bench), [pages.router], [routes.router])
+def app(bench, made_once):
+    made_once.state.services.add(bench.airlock)
+    made_once.state.settings = bench.settings
+    made_once.state.authenticator.bench = bench
+    return made_once
 
 
 @pytest.fixture
@@ -289,6 +296,16 @@ def test_a_refused_file_keeps_the_draft_and_says_why(bench, http):
     assert answer.status_code == 422
     assert "begins with a dot" in answer.text
     assert "a.csv" in answer.text
+
+
+def test_a_form_that_is_too_large_is_refused_before_it_is_read(bench, http):
+    request = bench.draft("import")
+    for path in (f"{rooms(bench, request)}/files", f"{rooms(bench, None)}/new/import"):
+        answer = http("author").post(
+            path, content=b"begins", headers={"content-length": str(10**11)}
+        )
+        assert answer.status_code == 422
+        assert "Choose fewer" in answer.text
 
 
 def test_a_reviewer_sees_the_flagged_cell_marked_and_decides(bench, http):

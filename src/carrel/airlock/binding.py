@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from anyio import from_thread
-from fastapi import Depends
+from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
 from carrel.airlock.rules import AirlockRequest
@@ -13,9 +13,13 @@ from carrel.airlock.service import Airlock
 from carrel.airlock.service.records import no_request
 from carrel.core.actors import Actor
 from carrel.core.errors import InvalidRequest
+from carrel.core.settings import Settings
 from carrel.core.web import ActorDep, provide
 
 AirlockDep = Annotated[Airlock, Depends(provide(Airlock))]
+
+FORM_SPARE_BYTES = 2**20
+"""What a form may hold besides its files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,18 @@ def bound(workspace_id: str, request_id: str, actor: ActorDep, airlock: AirlockD
 
 
 BoundDep = Annotated[Bound, Depends(bound)]
+
+
+def check_form_size(request: Request) -> None:
+    """Refuse a browser's form that is larger than any request, before anything of it is kept."""
+    settings: Settings = request.app.state.settings
+    length = request.headers.get("content-length", "")
+    if not length.isdigit() or int(length) > settings.request_bytes_limit + FORM_SPARE_BYTES:
+        raise InvalidRequest(
+            f"These files are larger than the {settings.request_bytes_limit} bytes that one "
+            "request holds. Choose fewer, and raise a second request.",
+            field="files",
+        )
 
 
 def pulled(stream: AsyncIterator[bytes]) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
 from carrel.airlock import views
-from carrel.airlock.binding import AirlockDep, Bound, BoundDep
+from carrel.airlock.binding import AirlockDep, Bound, BoundDep, check_form_size
 from carrel.airlock.routes import download_answer
 from carrel.airlock.rules import AirlockRequest, Direction
 from carrel.airlock.rules.requests import AUTHOR_ROLES
@@ -21,6 +21,7 @@ from carrel.core.web import ActorDep, FormDep, accepts_uploads, render, see_othe
 
 router = APIRouter()
 
+_LIMITED = [Depends(check_form_size)]
 _ROOT = "/workspaces/{workspace_id}/airlock"
 _REQUEST = f"{_ROOT}/{{request_id}}"
 
@@ -78,7 +79,7 @@ def show_new(request: Request, desk: RaisingDep) -> Response:
     return _new(request, desk)
 
 
-@router.post(f"{_ROOT}/new/{{kind}}")
+@router.post(f"{_ROOT}/new/{{kind}}", dependencies=_LIMITED)
 @accepts_uploads
 def create(request: Request, desk: RaisingDep, form: FormDep) -> Response:
     """Make a draft and put the chosen files into it."""
@@ -135,7 +136,7 @@ def follow(bound: BoundDep, version: int = -1) -> Response:
     return Response(status_code=200, headers={"HX-Refresh": "true"} if moved else {})
 
 
-@router.post(f"{_REQUEST}/files")
+@router.post(f"{_REQUEST}/files", dependencies=_LIMITED)
 @accepts_uploads
 def add_files(request: Request, bound: BoundDep, form: FormDep) -> Response:
     """Take more files into a draft: uploads for an import, paths of the outbox for an export."""
