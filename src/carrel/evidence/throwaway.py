@@ -34,8 +34,9 @@ def throwaway_launcher(*, weaken: str = "") -> Iterator[LocalRuntime]:
         with (home / "launcher.log").open("wb") as log:
             process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            _await(process, socket_path, home / "launcher.log")
-            yield LocalRuntime(socket_path)
+            runtime = LocalRuntime(socket_path)
+            _await(process, runtime, home / "launcher.log")
+            yield runtime
         finally:
             process.terminate()
             process.wait()
@@ -44,10 +45,15 @@ def throwaway_launcher(*, weaken: str = "") -> Iterator[LocalRuntime]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _await(process: "subprocess.Popen[bytes]", socket_path: Path, log: Path) -> None:
+def _await(process: "subprocess.Popen[bytes]", runtime: LocalRuntime, log: Path) -> None:
     until = monotonic() + START_SECONDS
-    while not socket_path.exists():
-        if process.poll() is not None or monotonic() > until:
-            said = log.read_text(errors="replace")[-500:].strip() or "it said nothing"
-            raise Unavailable(f"The launcher for the proof did not start: {said}")
+    while True:
+        try:
+            runtime.uid_range()
+        except Unavailable as error:
+            if process.poll() is not None or monotonic() > until:
+                said = log.read_text(errors="replace")[-500:].strip() or "it said nothing"
+                raise Unavailable(f"The launcher for the proof did not start: {said}") from error
+        else:
+            return
         time.sleep(0.02)

@@ -1,0 +1,1 @@
+"""Is Carrel as fast as it promises? One module for each area, each with `run()`."""
