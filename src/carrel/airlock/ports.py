@@ -60,6 +60,10 @@ class Store(Protocol):
         """List what there is of a request, sorted."""
         ...
 
+    def remove_partial(self) -> int:
+        """Remove what killed uploads left, and nothing that is being written. Returns how many."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:

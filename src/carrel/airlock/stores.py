@@ -229,6 +229,10 @@ class MemoryStore:
         """List the keys."""
         return sorted((stage, name) for owner, stage, name in self._objects if owner == request_id)
 
+    def remove_partial(self) -> int:
+        """Return 0: nothing half-written survives a process."""
+        return 0
+
     def overwrite(self, request_id: str, stage: Stage, file_id: str, content: bytes) -> None:
         """Change an object as nobody may: what a test of tampering does."""
         self._objects[request_id, stage, file_id] = content

@@ -81,7 +81,11 @@ class AirlockWork(Room):
         return {kind: self._guarded(step) for kind, step in steps.items()}
 
     def recover(self) -> int:
-        """Queue the work of requests that wait for Carrel and have none; returns how many."""
+        """Queue the work of requests that wait for Carrel and have none; returns how many.
+
+        Called when a worker starts; also removes what killed uploads left in the store.
+        """
+        self._store.remove_partial()
         table = tables.requests
         queued = exists().where(work_items.c.key == "airlock:" + table.c.id)
         with self._database.write() as connection:
