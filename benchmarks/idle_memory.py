@@ -22,7 +22,7 @@ from carrel.evidence.throwaway import throwaway_launcher
 from carrel.runtime.local import LocalRuntime
 from carrel.runtime.ports import WorkspacePlan
 
-WORKSPACES, ROUNDS = 20, 5
+WORKSPACES, ROUNDS = 16, 3
 DISK_BYTES = 64 * 2**20
 SETTLE_SECONDS = 1.0
 """The kernel gives memory of dead namespaces back a little later."""
