@@ -1,4 +1,4 @@
-"""How does the gateway's HTTP client get into a workspace? Its connections come from the doors."""
+"""How does the gateway's client get into a workspace? Its connections come from the doors."""
 
 import asyncio
 import socket
@@ -12,19 +12,47 @@ from carrel.core.errors import CarrelError
 from carrel.runtime.ports import Doors
 
 DIALS_AT_ONCE = 8
+DIAL_SECONDS = 10.0
 IDLE_SECONDS = 30.0
 
 
-class DoorConnector(BaseConnector):
-    """Connects `http://<workspace>.<resource>:<port>` by dialling inside the workspace.
-
-    The names are never resolved; connections are kept alive per resource and port.
-    """
+class Dialler:
+    """Connects inside workspaces, without holding up the event loop."""
 
     def __init__(self, doors: Doors) -> None:
-        super().__init__(keepalive_timeout=IDLE_SECONDS, limit=0, limit_per_host=0)
         self._doors = doors
-        self._dialling = ThreadPoolExecutor(DIALS_AT_ONCE, thread_name_prefix="dial")
+        self._threads = ThreadPoolExecutor(DIALS_AT_ONCE, thread_name_prefix="dial")
+
+    async def connect(self, workspace_id: str, port: int) -> ResponseHandler:
+        """Return a connection to a port inside. Raises `ConnectionRefusedError`."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(DIAL_SECONDS):
+                connected = await loop.run_in_executor(
+                    self._threads, self._doors.dial, workspace_id, port
+                )
+        except (CarrelError, OSError, TimeoutError) as error:
+            raise ConnectionRefusedError(str(error)) from error
+        connected.setblocking(False)
+        if connected.family in (socket.AF_INET, socket.AF_INET6):
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        _, protocol = await loop.create_connection(lambda: ResponseHandler(loop), sock=connected)
+        return protocol
+
+    def close(self) -> None:
+        """Give back the threads."""
+        self._threads.shutdown(wait=False)
+
+
+class DoorConnector(BaseConnector):
+    """Connects `http://<workspace>.<resource>:<port>` by dialling inside; for websockets.
+
+    The names are never resolved.
+    """
+
+    def __init__(self, dialler: Dialler) -> None:
+        super().__init__(keepalive_timeout=IDLE_SECONDS, limit=0, limit_per_host=0)
+        self._dialler = dialler
 
     async def _create_connection(
         self,
@@ -32,19 +60,10 @@ class DoorConnector(BaseConnector):
         traces: list[Trace],
         timeout: ClientTimeout,  # noqa: ASYNC109 - the signature is the library's
     ) -> ResponseHandler:
-        del traces
+        del traces, timeout
         workspace_id = (req.url.raw_host or "").partition(".")[0]
-        port = req.url.port or 0
         try:
-            async with asyncio.timeout(timeout.sock_connect):
-                connected = await self._loop.run_in_executor(
-                    self._dialling, self._doors.dial, workspace_id, port
-                )
-        except (CarrelError, OSError, TimeoutError) as error:
+            return await self._dialler.connect(workspace_id, req.url.port or 0)
+        except OSError as error:
             problem = OSError(0, str(error))
             raise ClientConnectorError(req.connection_key, problem) from error
-        connected.setblocking(False)
-        if connected.family in (socket.AF_INET, socket.AF_INET6):
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        _, protocol = await self._loop.create_connection(self._factory, sock=connected)
-        return protocol

@@ -2,16 +2,16 @@
 
 from collections.abc import AsyncIterator
 
-from aiohttp import ClientError, ClientResponse, ClientSession, web
+from aiohttp import ClientError, web
 from multidict import CIMultiDict
-from yarl import URL
 
-from carrel.core.errors import Denied, OutsideFailure, Unavailable
+from carrel.core.errors import Denied, Unavailable
 from carrel.gateway import downloads
 from carrel.gateway.passages import Passage
 from carrel.gateway.rules import Target, confined_location, inside_headers, outside_headers
+from carrel.gateway.upstream import Failure, Question, Reply, Upstream
 
-WHOLE_BYTES = 128 * 1024
+WHOLE_BYTES = 64 * 1024
 """Answers up to this size are sent in one piece."""
 EMPTY_STATUSES = (204, 304)
 NOT_RUNNING = "The tool does not answer yet. It may still be starting; this page tries again."
@@ -19,39 +19,46 @@ BROKEN = "The tool ended the connection without an answer. Try again, or restart
 
 
 async def forward(
-    request: web.BaseRequest, passage: Passage, target: Target, client: ClientSession
+    request: web.BaseRequest, passage: Passage, target: Target, upstream: Upstream
 ) -> web.StreamResponse:
     """Pass the request on and return the tool's answer.
 
     Raises `Denied` for a closed way in or out, `Unavailable` if nobody listens,
     `OutsideFailure` if the tool answers with something that cannot be passed on.
     """
-    query = target.query
-    body: bytes | AsyncIterator[bytes] | None = None
-    if passage.is_restricted:
-        query = downloads.check_download(request.method, target.path, query)
-        if downloads.takes_documents(request.method, target.path):
-            body = await _checked_document(request, passage)
-    if body is None and request.can_read_body:
-        body = _counted(request, passage)
-    headers = CIMultiDict(inside_headers(request.headers.items()))
-    headers.extend(passage.added_inside)
-    url = URL(passage.url(target, query), encoded=True)
+    question = await _question(request, passage, target)
     try:
-        async with client.request(
-            request.method, url, headers=headers, data=body, allow_redirects=False
-        ) as answer:
-            return await _pass_back(request, passage, target, answer)
-    except ConnectionResetError:
-        raise  # the browser went away
-    except (ClientError, TimeoutError, OSError) as error:
+        reply = await upstream.ask(passage.address, question)
+    except Failure as error:
         raise unreachable(error) from error
+    try:
+        return await _pass_back(request, passage, target, reply)
+    finally:
+        reply.finish()
 
 
 def unreachable(error: Exception) -> Unavailable:
     """Return what to say if a tool cannot be reached."""
-    is_dialling = hasattr(error, "os_error")  # aiohttp.ClientConnectorError
+    is_dialling = isinstance(error, ConnectionRefusedError) or hasattr(error, "os_error")
     return Unavailable(NOT_RUNNING if is_dialling else BROKEN, log_detail=str(error))
+
+
+async def _question(request: web.BaseRequest, passage: Passage, target: Target) -> Question:
+    query, method = target.query, request.method
+    body: bytes | AsyncIterator[bytes] | None = None
+    if passage.is_restricted:
+        query = downloads.check_download(method, target.path, query)
+        if downloads.takes_documents(method, target.path):
+            body = await _checked_document(request, passage)
+    headers = inside_headers(request.headers.items())
+    headers.extend(passage.added_inside)
+    has_length = "Content-Length" in request.headers
+    if body is None and request.can_read_body:
+        body = _counted(request, passage)
+    elif isinstance(body, bytes) and not has_length:
+        headers.append(("Content-Length", str(len(body))))
+    is_chunked = body is not None and not isinstance(body, bytes) and not has_length
+    return Question(method, passage.path(target) + query, headers, body, is_chunked)
 
 
 async def _checked_document(request: web.BaseRequest, passage: Passage) -> bytes:
@@ -76,38 +83,44 @@ async def _counted(request: web.BaseRequest, passage: Passage) -> AsyncIterator[
 
 
 async def _pass_back(
-    request: web.BaseRequest, passage: Passage, target: Target, answer: ClientResponse
+    request: web.BaseRequest, passage: Passage, target: Target, reply: Reply
 ) -> web.StreamResponse:
-    given = answer.headers
-    length = given.get("Content-Length")
+    headers = _headers(passage, target, reply)
+    length = headers.get("Content-Length", "")
+    is_small = length.isdigit() and int(length) <= WHOLE_BYTES
+    if (is_small and request.method != "HEAD") or reply.status in EMPTY_STATUSES:
+        try:
+            content = await reply.content.read()
+        except Failure as error:
+            raise unreachable(error) from error
+        passage.counter.bytes_out += len(content)
+        headers.pop("Content-Length", None)
+        return web.Response(status=reply.status, headers=headers, body=content or None)
+    return await _stream_back(request, passage, reply, headers)
+
+
+def _headers(passage: Passage, target: Target, reply: Reply) -> "CIMultiDict[str]":
+    given = reply.headers
     if passage.is_restricted:
-        kind, disposition = given.get("Content-Type", ""), given.get("Content-Disposition", "")
-        downloads.check_answer(answer.status, kind, disposition, length)
+        downloads.check_answer(
+            reply.status,
+            given.get("Content-Type", ""),
+            given.get("Content-Disposition", ""),
+            given.get("Content-Length"),
+        )
     headers = CIMultiDict(outside_headers(given.items(), target.prefix))
     if (location := given.get("Location")) is not None:
         headers["Location"] = confined_location(location, target, passage.host, strip=passage.strip)
     if passage.is_restricted and not downloads.may_be_cached(target.path):
         headers["Cache-Control"] = "no-store"
     headers.extend(passage.added_outside)
-    headers["Server"] = "Carrel"
-    if answer.status < 200:
-        raise OutsideFailure(BROKEN)
-    if length is not None and int(length) <= WHOLE_BYTES and request.method != "HEAD":
-        content = await answer.read()
-        passage.counter.bytes_out += len(content)
-        if answer.status not in EMPTY_STATUSES:
-            del headers["Content-Length"]
-        return web.Response(status=answer.status, headers=headers, body=content)
-    return await _stream_back(request, passage, answer, headers)
+    return headers
 
 
 async def _stream_back(
-    request: web.BaseRequest,
-    passage: Passage,
-    answer: ClientResponse,
-    headers: CIMultiDict[str],
+    request: web.BaseRequest, passage: Passage, reply: Reply, headers: "CIMultiDict[str]"
 ) -> web.StreamResponse:
-    response = web.StreamResponse(status=answer.status, headers=headers)
+    response = web.StreamResponse(status=reply.status, headers=headers)
     transport = request.transport
     if transport is None:
         raise ConnectionResetError
@@ -115,11 +128,11 @@ async def _stream_back(
     closers.add(transport.abort)  # a long answer ends with the access to it
     try:
         await response.prepare(request)
-        async for part in answer.content.iter_any():
+        async for part in reply.content.iter_any():
             counter.bytes_out += len(part)
             await response.write(part)
         await response.write_eof()
-    except ClientError:
+    except (ClientError, TimeoutError):
         transport.abort()  # the headers are out: only a broken connection tells the truth now
     finally:
         closers.discard(transport.abort)

@@ -8,8 +8,10 @@ from carrel.core.settings import Settings
 from carrel.gateway.access import Grant
 from carrel.gateway.counters import Counter, Counters
 from carrel.gateway.rules import Closed, Header, Target, security_headers
+from carrel.gateway.upstream import Address
 
 SHARED = "*"
+REMEMBERED = 10_000
 
 
 @dataclass(eq=False, slots=True)
@@ -17,8 +19,8 @@ class Passage:
     """A grant, with all that follows from it worked out once."""
 
     grant: Grant
-    base_url: str
-    """Names no host: the connector dials what it stands for (19)."""
+    address: Address
+    """From the template and the database, never from the request (19)."""
     added_inside: Sequence[Header]
     added_outside: Sequence[Header]
     counter: Counter
@@ -26,10 +28,9 @@ class Passage:
     strip: bool
     host: str
 
-    def url(self, target: Target, query: str) -> str:
+    def path(self, target: Target) -> str:
         """Return what to ask the tool for, still encoded as the browser sent it."""
-        path = target.path if self.strip else target.prefix + target.path[1:]
-        return self.base_url + path + query
+        return target.path if self.strip else target.prefix + target.path[1:]
 
 
 class Origins:
@@ -37,6 +38,7 @@ class Origins:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._hosts: dict[str, str] = {}
         self.are_own = "{workspace}" in settings.gateway_host
 
     def of(self, workspace_id: str) -> str:
@@ -45,7 +47,12 @@ class Origins:
 
     def host_of(self, workspace_id: str) -> str:
         """Return the `Host` header of that origin."""
-        return urlsplit(self.of(workspace_id)).netloc
+        host = self._hosts.get(workspace_id)
+        if host is None:
+            if len(self._hosts) >= REMEMBERED:
+                self._hosts.clear()
+            host = self._hosts[workspace_id] = urlsplit(self.of(workspace_id)).netloc
+        return host
 
     def scope_of(self, workspace_id: str) -> str:
         """Return where a cookie counts: one workspace, or all that share the origin."""
@@ -92,9 +99,12 @@ class Passages:
             inside.append(("X-Forwarded-Prefix", prefix))
         return Passage(
             grant=grant,
-            base_url=f"http://{workspace_id}.{resource_id}:{endpoint.port}",
+            address=Address(workspace_id, resource_id, endpoint.port),
             added_inside=tuple(inside),
-            added_outside=security_headers(self._origins.of(workspace_id), workspace_id, closed),
+            added_outside=(
+                *security_headers(self._origins.of(workspace_id), workspace_id, closed),
+                ("Server", "Carrel"),
+            ),
             counter=self._counters.of(workspace_id, resource_id),
             is_restricted=closed.downloads,
             strip=strip,

@@ -18,8 +18,8 @@ METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 
 _ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _TARGET = re.compile(rf"/ws/({_ID})/({_ID})(?:(/[^?]*)(\?.*)?)?", re.DOTALL)
-_VISIBLE = re.compile(r"[!-~]+")
-_BAD_CHARACTERS = frozenset('\\#"<>^`{|}')
+_PLAIN = re.compile(r"/(?!/)[!$-;=?-\[\]_a-z~]*")
+"""Visible ASCII without quotes, brackets of markup, backslash and `#`."""
 
 Header = tuple[str, str]
 
@@ -63,8 +63,7 @@ def parse_target(raw: str) -> Target | None:
 
 def check_target(raw: str) -> None:
     """Raise `InvalidRequest` unless the target is a plain path: no other host, no odd bytes."""
-    plain = raw.startswith("/") and not raw.startswith("//") and len(raw) <= LONGEST_TARGET
-    if not plain or not _VISIBLE.fullmatch(raw) or not _BAD_CHARACTERS.isdisjoint(raw):
+    if len(raw) > LONGEST_TARGET or not _PLAIN.fullmatch(raw):
         raise InvalidRequest("This address cannot be used. Open the tool from the portal again.")
 
 
@@ -220,7 +219,10 @@ def confined_location(value: str, target: Target, host: str, *, strip: bool) -> 
 
     Raises `OutsideFailure` if it leads anywhere else (20).
     """
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+    except ValueError as error:
+        raise _astray() from error
     own_hosts = {host.lower(), "127.0.0.1", "localhost"}
     names = {parts.netloc.lower(), (parts.hostname or "").lower()}
     is_foreign = bool(parts.scheme or parts.netloc) and (
@@ -233,11 +235,15 @@ def confined_location(value: str, target: Target, host: str, *, strip: bool) -> 
         base = target.prefix.rstrip("/") + (target.path or "/")
         path = base.rpartition("/")[0] + "/" + path if path else base
     if is_foreign or not _is_below(path, target.prefix):
-        raise OutsideFailure(
-            "The tool sent your browser to another place, and Carrel does not follow it there. "
-            "Open the tool from the portal again."
-        )
+        raise _astray()
     return path + (f"#{parts.fragment}" if parts.fragment else "")
+
+
+def _astray() -> OutsideFailure:
+    return OutsideFailure(
+        "The tool sent your browser to another place, and Carrel does not follow it there. "
+        "Open the tool from the portal again."
+    )
 
 
 def _is_below(path: str, prefix: str) -> bool:

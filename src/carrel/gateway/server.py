@@ -24,7 +24,7 @@ from carrel.gateway import http, sockets
 from carrel.gateway.access import NO_TOOL, SIGNED_OUT, Access, Credential
 from carrel.gateway.answers import Answers, plain, redirect
 from carrel.gateway.counters import Counters
-from carrel.gateway.doors import DoorConnector
+from carrel.gateway.doors import DIAL_SECONDS, Dialler, DoorConnector
 from carrel.gateway.passages import Origins, Passage, Passages
 from carrel.gateway.rules import (
     COOKIE,
@@ -37,13 +37,11 @@ from carrel.gateway.rules import (
     tool_prefix,
 )
 from carrel.gateway.service import Entrance
+from carrel.gateway.upstream import SILENT_SECONDS, Upstream
 from carrel.runtime.ports import Doors
 
 log = structlog.get_logger(__name__)
 
-DIAL_SECONDS = 10.0
-SILENT_SECONDS = 600.0
-"""A tool that sends nothing for so long has no answer."""
 IDLE_SECONDS = 75.0
 FLUSH_SECONDS = 5.0
 REMARK_SECONDS = 60.0
@@ -63,7 +61,8 @@ class Gateway:
         counters: Counters,
     ) -> None:
         self._settings = settings
-        self._doors = doors
+        self._dialler = Dialler(doors)
+        self._upstream = Upstream(self._dialler)
         self._access = access
         self._entrance = entrance
         self._counters = counters
@@ -82,10 +81,13 @@ class Gateway:
     ) -> None:
         """Serve until `stop` is set; on `listener`, or on the address of the settings."""
         async with contextlib.AsyncExitStack() as stack:
-            connector = DoorConnector(self._doors)
+            stack.callback(self._dialler.close)
+            stack.callback(self._upstream.close)
+            connector = DoorConnector(self._dialler)
             self._client = await stack.enter_async_context(_client(connector))
             server = web.Server(
                 self.answer,
+                handler_cancellation=True,
                 access_log=None,
                 auto_decompress=False,
                 keepalive_timeout=IDLE_SECONDS,
@@ -164,7 +166,7 @@ class Gateway:
         try:
             if "Upgrade" in headers and headers["Upgrade"].lower() == "websocket":
                 return await sockets.forward(request, passage, target, self._client)
-            return await http.forward(request, passage, target, self._client)
+            return await http.forward(request, passage, target, self._upstream)
         except Denied:
             await self._remark(passage, target)
             raise
@@ -235,6 +237,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
+            self._upstream.sweep()
             rows = self._counters.take()
             try:
                 await loop.run_in_executor(None, self._counters.write, rows)

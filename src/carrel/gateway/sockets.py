@@ -87,7 +87,7 @@ async def _open(
     offered = request.headers.get("Sec-WebSocket-Protocol", "")
     try:
         return await client.ws_connect(
-            URL(passage.url(target, target.query), encoded=True),
+            URL(_url(passage, target), encoded=True),
             protocols=[name.strip() for name in offered.split(",") if name.strip()],
             headers=headers,
             timeout=ClientWSTimeout(ws_close=CLOSE_SECONDS),
@@ -104,6 +104,12 @@ async def _open(
         raise OutsideFailure("The tool refused the channel.", log_detail=detail) from error
     except (ClientError, TimeoutError, OSError) as error:
         raise unreachable(error) from error
+
+
+def _url(passage: Passage, target: Target) -> str:
+    """Return an address that names no host: the connector dials what it stands for (19)."""
+    workspace_id, resource_id, port = passage.address
+    return f"http://{workspace_id}.{resource_id}:{port}{passage.path(target)}{target.query}"
 
 
 class _Traffic:
