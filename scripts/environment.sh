@@ -13,7 +13,9 @@ HOST_PYTHON=/usr/bin/python3
 
 RUN_PACKAGES="python3 python3-venv ca-certificates bubblewrap libseccomp2 iproute2 nftables
   e2fsprogs util-linux passwd"
-TEST_PACKAGES="chromium postgresql nginx-light wrk npm git golang-github-containers-common"
+TEST_PACKAGES="chromium postgresql nginx-light wrk git golang-github-containers-common"
+# npm may come with a Node.js from elsewhere, which Debian's package would conflict with.
+command -v npm >/dev/null || TEST_PACKAGES="$TEST_PACKAGES npm"
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 fail() { printf 'Error: %s\n' "$*" >&2; exit 1; }
