@@ -18,12 +18,14 @@ SYSCALLS = {
         "unshare": 272, "keyctl": 250, "bpf": 321, "userfaultfd": 323, "io_uring_setup": 425,
         "clone3": 435, "perf_event_open": 298, "execve": 59, "process_vm_readv": 310,
         "init_module": 175, "kexec_load": 246, "open_by_handle_at": 304, "add_key": 248,
+        "pidfd_getfd": 438, "kcmp": 312,
     },
     "aarch64": {
         "read": 63, "socket": 198, "clone": 220, "ptrace": 117, "mount": 40, "setns": 268,
         "unshare": 97, "keyctl": 219, "bpf": 280, "userfaultfd": 282, "io_uring_setup": 425,
         "clone3": 435, "perf_event_open": 241, "execve": 221, "process_vm_readv": 270,
         "init_module": 105, "kexec_load": 104, "open_by_handle_at": 265, "add_key": 217,
+        "pidfd_getfd": 438, "kcmp": 272,
     },
 }  # fmt: skip
 ARCHITECTURE = {"x86_64": X86_64, "aarch64": AARCH64}

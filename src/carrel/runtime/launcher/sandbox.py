@@ -47,7 +47,9 @@ class Known:
 
     def child_lives(self) -> bool:
         """Say whether pid 1 of the sandbox still is there, and still is that one."""
-        return in_pid_namespace(self.child, self.pid_namespace)
+        # Never one of the host's own, whatever the file says.
+        own = os.stat("/proc/self/ns/pid").st_ino
+        return self.pid_namespace != own and in_pid_namespace(self.child, self.pid_namespace)
 
     def lives(self) -> bool:
         """Say whether anything of it runs."""

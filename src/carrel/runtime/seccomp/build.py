@@ -22,9 +22,9 @@ ARCHITECTURES = {"x86_64": ("amd64", sc.Arch.X86_64), "aarch64": ("arm64", sc.Ar
 DENIED = frozenset(
     {
         "add_key", "bpf", "clone", "clone3", "io_uring_enter", "io_uring_register",
-        "io_uring_setup", "keyctl", "mount", "perf_event_open", "process_vm_readv",
-        "process_vm_writev", "ptrace", "request_key", "setns", "socket", "unshare",
-        "userfaultfd",
+        "io_uring_setup", "kcmp", "keyctl", "mount", "perf_event_open", "pidfd_getfd",
+        "process_vm_readv", "process_vm_writev", "ptrace", "request_key", "setns", "socket",
+        "unshare", "userfaultfd",
     }
 )  # fmt: skip
 FAMILIES = {"AF_UNIX": 1, "AF_INET": 2, "AF_INET6": 10, "AF_NETLINK": 16}
