@@ -8,7 +8,7 @@ once somebody else has claimed the item. One item at a time runs per `key`.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -17,9 +17,11 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    Select,
     String,
     Table,
     and_,
+    bindparam,
     delete,
     exists,
     func,
@@ -113,20 +115,15 @@ class Queue:
         """Take the oldest due item whose key is free, for one lease; None if there is none."""
         now = self._clock.now()
         with self._database.write() as connection:
-            chosen = connection.execute(_due(now, kinds, connection)).scalar()
+            if kinds is None:
+                chosen = connection.execute(_DUE, {"b_now": now}).scalar()
+            else:
+                among = {"b_now": now, "b_kinds": sorted(kinds)}
+                chosen = connection.execute(_DUE_OF_KINDS, among).scalar()
             if chosen is None:
                 return None
-            row = connection.execute(
-                update(work_items)
-                .where(work_items.c.id == chosen)
-                .values(
-                    owner=owner,
-                    leased_until=now + self._lease,
-                    attempts=work_items.c.attempts + 1,
-                    fence=work_items.c.fence + 1,
-                )
-                .returning(work_items)
-            ).one()
+            lease = {"b_id": chosen, "b_owner": owner, "b_until": now + self._lease}
+            row = connection.execute(_CLAIM, lease).one()
         return WorkItem(
             id=row.id,
             kind=row.kind,
@@ -158,7 +155,7 @@ class Queue:
 
     def complete(self, connection: Connection, item: WorkItem) -> None:
         """Remove the item, inside a transaction opened by `fenced`."""
-        connection.execute(delete(work_items).where(work_items.c.id == item.id))
+        connection.execute(_COMPLETE, {"b_id": item.id})
 
     def postpone(self, connection: Connection, item: WorkItem, *, delay_seconds: float) -> None:
         """Give the item back, to be claimed again after a while."""
@@ -190,15 +187,31 @@ class Queue:
         return connection.execute(select(func.count()).select_from(work_items)).scalar_one()
 
     def _check(self, connection: Connection, item: WorkItem) -> None:
-        held = select(work_items.c.fence).where(work_items.c.id == item.id)
-        if connection.dialect.name == "postgresql":
-            held = held.with_for_update()
-        if connection.execute(held).scalar() != item.fence:
+        if connection.execute(_FENCE, {"b_id": item.id}).scalar() != item.fence:
             raise LeaseLost("Another worker has taken over this piece of work.")
 
 
-def _due(now: datetime, kinds: frozenset[str] | None, connection: Connection) -> Any:
+# Written out once: to build these statements costs as much as to run them.
+_CLAIM = (
+    update(work_items)
+    .where(work_items.c.id == bindparam("b_id"))
+    .values(
+        owner=bindparam("b_owner"),
+        leased_until=bindparam("b_until"),
+        attempts=work_items.c.attempts + 1,
+        fence=work_items.c.fence + 1,
+    )
+    .returning(work_items)
+)
+_COMPLETE = delete(work_items).where(work_items.c.id == bindparam("b_id"))
+_FENCE = (  # SQLite ignores the lock: its writers are alone
+    select(work_items.c.fence).where(work_items.c.id == bindparam("b_id")).with_for_update()
+)
+
+
+def _due_items() -> Select[tuple[str]]:
     other = work_items.alias("other")
+    now = bindparam("b_now", type_=Moment)
     free = or_(work_items.c.leased_until.is_(None), work_items.c.leased_until < now)
     key_busy = exists().where(
         and_(
@@ -211,14 +224,14 @@ def _due(now: datetime, kinds: frozenset[str] | None, connection: Connection) ->
             ),
         )
     )
-    query = (
+    return (
         select(work_items.c.id)
         .where(work_items.c.run_after <= now, free, ~key_busy)
         .order_by(work_items.c.position, work_items.c.id)
         .limit(1)
+        .with_for_update(skip_locked=True)
     )
-    if kinds is not None:
-        query = query.where(work_items.c.kind.in_(kinds))
-    if connection.dialect.name == "postgresql":
-        query = query.with_for_update(skip_locked=True)
-    return query
+
+
+_DUE = _due_items()
+_DUE_OF_KINDS = _DUE.where(work_items.c.kind.in_(bindparam("b_kinds", expanding=True)))

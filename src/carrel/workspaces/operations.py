@@ -8,10 +8,9 @@ where the action must not leave anything half made.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from carrel.core.actors import system
 from carrel.core.errors import CarrelError, Unavailable
@@ -27,8 +26,13 @@ from carrel.workspaces.store import (
     change_operation,
     change_resource,
     change_step,
+    complete_step,
+    end_operation,
     find_any_resource,
     find_operation,
+    look_ahead,
+    set_status,
+    start_operation,
 )
 from carrel.workspaces.tables import operations
 
@@ -70,6 +74,8 @@ class _Run:
     position: int
     """Of the step to take next, or to undo next."""
     is_undoing: bool
+    resource: Resource | None = None
+    """What the step is about, where it was read already."""
 
     @property
     def step(self) -> Step:
@@ -145,17 +151,8 @@ class _Journey:
         run = _Run(operation, position, is_undoing=False)
         if operation.was_cancelled:
             return self._turn_back(connection, run, "Cancelled.")
-        now = self._room.clock.now()
-        word = status_word(operation.action, P.RUNNING)
-        change_resource(connection, operation.resource_id, status=word)
-        change_operation(
-            connection,
-            operation.id,
-            progress=P.RUNNING,
-            message=_running_message(operation, position),
-            updated_at=now,
-        )
-        change_step(connection, operation.id, position, progress=P.RUNNING, updated_at=now)
+        set_status(connection, operation.resource_id, status_word(operation.action, P.RUNNING))
+        start_operation(connection, operation.id, position, self._room.clock.now())
         return run
 
     # One step ---------------------------------------------------------------------------------
@@ -188,9 +185,11 @@ class _Journey:
         return following
 
     def _work(self, run: _Run) -> StepWork:
-        with self._room.database.read() as connection:
-            resource = find_any_resource(connection, run.step.resource_id)
-        assert resource is not None
+        resource = run.resource
+        if resource is None:
+            with self._room.database.read() as connection:
+                resource = find_any_resource(connection, run.step.resource_id)
+        assert resource is not None, "steps refer to resources that are never erased"
         return StepWork(
             room=self._room,
             meters=self._engine.meters,
@@ -205,32 +204,23 @@ class _Journey:
         return found is None or found.was_cancelled
 
     def _complete_step(self, connection: Connection, run: _Run, message: str) -> _Run | None:
-        now = self._room.clock.now()
         operation, position = run.operation, run.position
-        progress = P.UNDONE if run.is_undoing else P.DONE
-        done = {"progress": progress, "message": message, "updated_at": now}
-        change_step(connection, operation.id, position, **done)
         if run.is_undoing:
+            self._mark(connection, run, P.UNDONE, message)
             return self._undo_before(connection, operation, position)
         is_last = position + 1 == len(operation.steps)
         following = _Run(operation, position + (not is_last), is_undoing=False)
-        if self._is_cancel_requested(connection, following, now):
+        following.resource, is_cancelled = look_ahead(
+            connection, operation.id, following.step.resource_id
+        )
+        if is_cancelled:
+            self._mark(connection, run, P.DONE, message)
             return self._turn_back(connection, following, "Cancelled.")
+        complete_step(connection, operation.id, position, message, self._room.clock.now())
         if is_last:
             self._finish(connection, operation, P.DONE, _ENDINGS[_kind(operation)])
             return None
-        change_step(connection, operation.id, position + 1, progress=P.RUNNING, updated_at=now)
         return following
-
-    def _is_cancel_requested(self, connection: Connection, run: _Run, now: Any) -> bool:
-        """Write the operation's message, and learn in the same statement of a cancel."""
-        changed = (
-            update(operations)
-            .where(operations.c.id == run.operation.id)
-            .values(message=_running_message(run.operation, run.position), updated_at=now)
-            .returning(operations.c.cancel_requested)
-        )
-        return bool(connection.execute(changed).scalar_one())
 
     # When it does not go well -----------------------------------------------------------------
 
@@ -326,15 +316,8 @@ class _Journey:
         progress: Progress,
         message: str,
     ) -> None:
-        now, word = self._room.clock.now(), status_word(operation.action, progress)
-        change_operation(
-            connection,
-            operation.id,
-            progress=progress,
-            is_final=True,
-            message=message,
-            updated_at=now,
-        )
+        word = status_word(operation.action, progress)
+        end_operation(connection, operation.id, progress, message, self._room.clock.now())
         self._settle_resource(connection, operation, progress, word)
         resource = find_any_resource(connection, operation.resource_id)
         assert resource is not None
@@ -355,13 +338,13 @@ class _Journey:
     def _settle_resource(
         self, connection: Connection, operation: Operation, progress: Progress, word: str
     ) -> None:
-        values: dict[str, Any] = {"status": word}
+        set_status(connection, operation.resource_id, word)
         if progress is P.DONE and operation.action == "install":
-            values["is_deployed"] = True
+            change_resource(connection, operation.resource_id, is_deployed=True)
         if progress is P.FAILED and operation.action in UNDONE_ACTIONS:
             found = find_any_resource(connection, operation.resource_id)
-            values["wants_running"] = found is not None and found.power is Power.RUNNING
-        change_resource(connection, operation.resource_id, **values)
+            runs = found is not None and found.power is Power.RUNNING
+            change_resource(connection, operation.resource_id, wants_running=runs)
 
 
 _ENDINGS = {
@@ -374,8 +357,3 @@ _ENDINGS = {
 
 def _kind(operation: Operation) -> str:
     return operation.action if operation.action in _ENDINGS else "custom"
-
-
-def _running_message(operation: Operation, position: int) -> str:
-    title = operation.steps[position].title
-    return f"Step {position + 1} of {len(operation.steps)}: {title}."

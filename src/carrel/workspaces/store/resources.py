@@ -1,37 +1,39 @@
-"""How are resources and operations read from their tables, and written to them?"""
+"""How are resources read from their tables, and written to them?"""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    bindparam,
+    select,
+    text,
+    update,
+)
 
 from carrel.core.actors import Actor
-from carrel.core.ids import new_id
-from carrel.workspaces.plans import PlannedStep
 from carrel.workspaces.rules import (
-    FINAL,
     HistoryEntry,
-    Operation,
     Person,
     Power,
     Progress,
     Resource,
     ResourceKind,
-    Step,
     status_word,
 )
-from carrel.workspaces.tables import (
-    host_ids,
-    operation_steps,
-    operations,
-    resource_history,
-    resources,
-)
+from carrel.workspaces.tables import host_ids, resource_history, resources
 
 _LOCK = 0x0CA88E2
 _LIVING = resources.c.deleted_at.is_(None)
+_FIND_ANY = select(resources).where(resources.c.id == bindparam("b_id"))
+_SET_STATUS = (
+    update(resources)
+    .where(resources.c.id == bindparam("b_id"))
+    .values(status=bindparam("b_status"))
+)
 
 
 def serialise(connection: Connection) -> None:
@@ -56,7 +58,8 @@ def as_json(who: Person) -> dict[str, str]:
 # Resources ------------------------------------------------------------------------------------
 
 
-def _resource(row: Row[Any]) -> Resource:
+def resource_of(row: Any) -> Resource:
+    """Return the domain object of a row of `resources`."""
     return Resource(
         id=row.id,
         kind=ResourceKind(row.kind),
@@ -89,20 +92,20 @@ def find_resource(
     if is_locked:
         query = query.with_for_update()  # SQLite ignores it: its writers are alone
     row = connection.execute(query).one_or_none()
-    return _resource(row) if row else None
+    return resource_of(row) if row else None
 
 
 def find_any_resource(connection: Connection, resource_id: str) -> Resource | None:
     """Return a resource, even a deleted one, or None."""
-    row = connection.execute(select(resources).where(resources.c.id == resource_id)).one_or_none()
-    return _resource(row) if row else None
+    row = connection.execute(_FIND_ANY, {"b_id": resource_id}).one_or_none()
+    return resource_of(row) if row else None
 
 
 def list_resources(connection: Connection, *conditions: ColumnElement[bool]) -> Sequence[Resource]:
     """Return the living resources that fulfil the conditions, oldest first."""
     query = select(resources).where(_LIVING, *conditions)
     rows = connection.execute(query.order_by(resources.c.created_at, resources.c.id))
-    return [_resource(row) for row in rows]
+    return [resource_of(row) for row in rows]
 
 
 def list_descendants(connection: Connection, resource: Resource) -> Sequence[Resource]:
@@ -147,6 +150,11 @@ def insert_resource(connection: Connection, resource: Resource, *, unique_name: 
 def change_resource(connection: Connection, resource_id: str, **values: Any) -> None:
     """Set columns of one resource."""
     connection.execute(update(resources).where(resources.c.id == resource_id).values(**values))
+
+
+def set_status(connection: Connection, resource_id: str, status: str) -> None:
+    """Set the word of the last operation that touched a resource."""
+    connection.execute(_SET_STATUS, {"b_id": resource_id, "b_status": status})
 
 
 def bury_resource(connection: Connection, resource_id: str, now: datetime) -> None:
@@ -205,165 +213,3 @@ def find_host_id(
             host_ids.c.workspace_id == workspace_id, host_ids.c.account_id == account_id
         )
     ).one_or_none()
-
-
-# Operations -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An operation that is going to be written."""
-
-    action: str
-    steps: Sequence[PlannedStep]
-    user: Person
-    now: datetime
-    progress: Progress = Progress.WAITING
-    message: str = ""
-
-
-def insert_operation(connection: Connection, resource: Resource, draft: Draft) -> Operation:
-    """Write a new operation with its steps and return it."""
-    operation_id = new_id()
-    connection.execute(
-        operations.insert(),
-        {
-            "id": operation_id,
-            "resource_id": resource.id,
-            "resource_path": resource.path,
-            "resource_version": resource.version,
-            "workspace_id": resource.workspace_id,
-            "action": draft.action,
-            "progress": draft.progress,
-            "message": draft.message,
-            "user": as_json(draft.user),
-            "user_id": draft.user.id,
-            "created_at": draft.now,
-            "updated_at": draft.now,
-            "cancel_requested": False,
-            "is_final": draft.progress in FINAL,
-        },
-    )
-    rows = [
-        {
-            "operation_id": operation_id,
-            "position": position,
-            "id": new_id(),
-            "name": step.name,
-            "title": step.title,
-            "resource_id": step.resource_id,
-            "progress": draft.progress,
-            "message": draft.message,
-            "attempts": 0,
-            "updated_at": draft.now,
-        }
-        for position, step in enumerate(draft.steps)
-    ]
-    connection.execute(operation_steps.insert(), rows)
-    found = find_operation(connection, operation_id)
-    assert found is not None
-    return found
-
-
-def find_operation(connection: Connection, operation_id: str) -> Operation | None:
-    """Return an operation with its steps, or None."""
-    return next(iter(_operations(connection, operations.c.id == operation_id)), None)
-
-
-def list_operations(
-    connection: Connection, *conditions: ColumnElement[bool], limit: int = 1000
-) -> Sequence[Operation]:
-    """Return operations with their steps, oldest first; the newest `limit` of them."""
-    return _operations(connection, *conditions, limit=limit)
-
-
-def latest_operation_id(connection: Connection, resource_id: str) -> str:
-    """Return the id of the newest operation of a resource."""
-    query = select(operations.c.id).where(operations.c.resource_id == resource_id)
-    return str(connection.execute(query.order_by(operations.c.number.desc()).limit(1)).scalar())
-
-
-def _operations(
-    connection: Connection, *conditions: ColumnElement[bool], limit: int = 1000
-) -> Sequence[Operation]:
-    query = select(operations).where(*conditions).order_by(operations.c.number.desc()).limit(limit)
-    rows = connection.execute(query).all()
-    by_operation: dict[str, list[Any]] = {row.id: [] for row in rows}
-    steps = select(operation_steps).where(operation_steps.c.operation_id.in_(by_operation))
-    for step in connection.execute(steps.order_by(operation_steps.c.position)):
-        by_operation[step.operation_id].append(step)
-    return [_operation(row, by_operation[row.id]) for row in reversed(rows)]
-
-
-def _operation(row: Row[Any], steps: Iterable[Row[Any]]) -> Operation:
-    progress = Progress(row.progress)
-    return Operation(
-        id=row.id,
-        resource_id=row.resource_id,
-        resource_path=row.resource_path,
-        resource_version=row.resource_version,
-        workspace_id=row.workspace_id,
-        action=row.action,
-        status=status_word(row.action, progress),
-        message=row.message,
-        steps=[_step(row.action, step) for step in steps],
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        user=Person(**row.user),
-        progress=progress,
-        was_cancelled=row.cancel_requested,
-        number=row.number,
-    )
-
-
-def _step(action: str, row: Row[Any]) -> Step:
-    progress = Progress(row.progress)
-    return Step(
-        id=row.id,
-        name=row.name,
-        title=row.title,
-        resource_id=row.resource_id,
-        status=status_word(action, progress),
-        message=row.message,
-        updated_at=row.updated_at,
-        progress=progress,
-        position=row.position,
-        attempts=row.attempts,
-    )
-
-
-def related_to(resource: Resource) -> ColumnElement[bool]:
-    """Return the condition on operations: of this resource, above it or below it."""
-    if resource.kind is ResourceKind.WORKSPACE:
-        return operations.c.workspace_id == resource.id
-    related = operations.c.resource_id.in_(
-        [each for each in (resource.id, resource.parent_id, resource.workspace_id) if each]
-    )
-    if resource.kind is ResourceKind.SERVICE:
-        children = select(resources.c.id).where(resources.c.parent_id == resource.id)
-        return or_(related, operations.c.resource_id.in_(children))
-    return related
-
-
-def active_operations(resource: Resource) -> Select[Any]:
-    """Return the query for operations in flight in the resource's tree."""
-    return select(operations.c.id, operations.c.number).where(
-        and_(~operations.c.is_final, related_to(resource))
-    )
-
-
-def change_operation(connection: Connection, operation_id: str, **values: Any) -> None:
-    """Set columns of one operation."""
-    connection.execute(update(operations).where(operations.c.id == operation_id).values(**values))
-
-
-def change_step(connection: Connection, operation_id: str, position: int, **values: Any) -> None:
-    """Set columns of one step."""
-    connection.execute(
-        update(operation_steps)
-        .where(
-            operation_steps.c.operation_id == operation_id,
-            operation_steps.c.position == position,
-        )
-        .values(**values)
-    )
