@@ -40,6 +40,7 @@ SLEEP = ("/bin/sleep", "1000")
         "memory",
         pytest.param("root", marks=pytest.mark.root),
         pytest.param("root-no-userns", marks=pytest.mark.root),
+        pytest.param("root-no-disks", marks=pytest.mark.root),
         pytest.param("rootless", marks=pytest.mark.root),
     ],
 )
@@ -49,7 +50,8 @@ def adapter(request) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(kind="memory", runtime=MemoryRuntime())
         return
     require_root()
-    options = ["--no-user-namespaces"] if request.param == "root-no-userns" else []
+    without = {"root-no-userns": "--no-user-namespaces", "root-no-disks": "--no-disk-images"}
+    options = [without[request.param]] if request.param in without else []
     with launched(*options, uid=NOBODY if request.param == "rootless" else 0) as launcher:
         yield SimpleNamespace(kind=request.param, runtime=launcher.runtime())
 
@@ -83,6 +85,7 @@ def test_what_is_not_enforced_is_said_and_never_skipped(adapter):
         "memory": (Level.A, frozenset()),
         "root": (Level.A, frozenset()),
         "root-no-userns": (Level.A, frozenset()),
+        "root-no-disks": (Level.B, {"disk:quota"}),
         "rootless": (Level.B, {"limits:enforced", "disk:quota", "member:uid"}),
     }
     assert (test.level, EVERY_WORD - test.enforces) == expected[adapter.kind], test

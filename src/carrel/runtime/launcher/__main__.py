@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from carrel.runtime.launcher import selftest, server, sweep, weaken
+from carrel.runtime.launcher import disks, selftest, server, sweep, weaken
 from carrel.runtime.launcher.refusal import Refused
 from carrel.runtime.launcher.tre import Tre, open_as_root, open_rootless
 
@@ -21,6 +21,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--allow-uid", type=int, action="append", default=[], help="who may ask")
     parser.add_argument("--environments", type=Path, help="folder of the environment images")
     parser.add_argument("--no-user-namespaces", action="store_true", help="root does without")
+    parser.add_argument("--no-disk-images", action="store_true", help="files in plain folders")
     parser.add_argument("--purge", action="store_true", help="leave nothing of this TRE, and end")
     parser.add_argument("--weaken", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -55,7 +56,9 @@ def main() -> int:
                 return 0
             sweep.sweep_gone(tre)
             usable = not options.no_user_namespaces and selftest.user_namespaces_work(tre)
-            tre = replace(tre, user_namespaces=usable or not tre.as_root)
+            images = not options.no_disk_images and disks.images_work(tre)
+            usable = usable or not tre.as_root
+            tre = replace(tre, user_namespaces=usable, disk_images=images)
             server.adopt_orphans()
             server.work_apart(lambda: selftest.outcome(tre, retry=True))
             listener = server.bind(options.socket)

@@ -29,10 +29,13 @@ def create(tre: Tre, plan: Workspace, *, may_grow: bool) -> None:
     """
     files = tre.files(plan.id)
     files.mkdir(mode=0o711, parents=True, exist_ok=True)
-    if tre.as_root and may_grow and _is_smaller(tre.image(plan.id), plan.disk_bytes):
+    if not tre.disk_images and tre.image(plan.id).exists():
+        reason = "Its disk cannot be mounted: this host has no loop devices (any more)."
+        raise Refused("outside_failure", reason)
+    if tre.disk_images and may_grow and _is_smaller(tre.image(plan.id), plan.disk_bytes):
         release(tre, plan.id)
         _grow(tre.image(plan.id), plan.disk_bytes)
-    if tre.as_root and not is_mounted(files):
+    if tre.disk_images and not is_mounted(files):
         _make_image(tre.image(plan.id), plan.disk_bytes)
         _run("/usr/bin/mount", "-o", MOUNT_OPTIONS, str(tre.image(plan.id)), str(files))
     for name, mode in (
@@ -88,6 +91,26 @@ def delete_folder(folder: Path) -> None:
     _run("/usr/bin/rm", "-rf", "--", str(folder))
 
 
+def images_work(tre: Tre) -> bool:
+    """Say, by doing it once, whether this host can mount a file as a disk."""
+    if not tre.as_root:
+        return False
+    folder = tre.state / "try-disk"
+    image, files = folder / "disk.img", folder / "files"
+    try:
+        files.mkdir(parents=True, exist_ok=True)
+        _make_image(image, 16 * 2**20)
+        _run("/usr/bin/mount", "-o", MOUNT_OPTIONS, str(image), str(files))
+        linux.unmount(str(files))
+    except (Refused, OSError):
+        return False
+    finally:
+        if is_mounted(files):
+            linux.unmount(str(files), linux.MNT_DETACH)
+        delete_folder(folder)
+    return True
+
+
 def is_mounted(folder: Path) -> bool:
     """Say whether something is mounted at `folder`."""
     return os.path.ismount(folder)
@@ -109,7 +132,7 @@ def loops(image: Path) -> list[str]:
 def used_bytes(tre: Tre, workspace_id: str) -> int:
     """Return how much of the disk is in use, by everybody together."""
     files = tre.files(workspace_id)
-    if tre.as_root:
+    if tre.disk_images:
         seen = os.statvfs(files)
         return (seen.f_blocks - seen.f_bfree) * seen.f_frsize
     output = subprocess.run(

@@ -117,7 +117,8 @@ def _key(tre: Tre) -> str:
     """Return what is another one after a reboot, with other code, and in another mode."""
     sources = [*sorted(Path(__file__).parent.glob("*.py")), sandbox.FILTER]
     code = b"".join(source.read_bytes() for source in sources if source.exists())
-    mode = f"{linux.boot_id()} {tre.weaken} {tre.user_namespaces} {tre.as_root}"
+    flags = (tre.as_root, tre.user_namespaces, tre.disk_images)
+    mode = f"{linux.boot_id()} {tre.weaken} {flags}"
     return hashlib.sha256(mode.encode() + code).hexdigest()[:16]
 
 

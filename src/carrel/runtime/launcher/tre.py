@@ -37,6 +37,8 @@ class Tre:
     as_root: bool
     weaken: str = ""
     """Tests only: the protection that is broken on purpose."""
+    disk_images: bool = False
+    """False where there are no loop devices: then files lie in plain folders, without a quota."""
     user_namespaces: bool = True
     """False where ordinary users may not make them; then the root launcher does without."""
 

@@ -140,7 +140,7 @@ def _is_prepared(tre: Tre, workspace_id: str) -> bool:
 
 def _has_disk(tre: Tre, workspace_id: str) -> bool:
     files = tre.files(workspace_id)
-    return disks.is_mounted(files) if tre.as_root else files.is_dir()
+    return disks.is_mounted(files) if tre.disk_images else files.is_dir()
 
 
 def _unlock_for_good(tre: Tre, name: str) -> None:
