@@ -41,7 +41,7 @@ from carrel.people.proofs import local_proofs
 from carrel.people.service import People
 from carrel.workspaces.rules import Endpoint
 
-CONNECTIONS, ROUNDS, ROUND_SECONDS = 32, 3, 2
+CONNECTIONS, ROUNDS, ROUND_SECONDS = 32, 4, 2
 ECHOES, ECHO_ROUNDS, ECHO_BYTES = 400, 5, 200
 BODY = b"x" * 1024
 WORKSPACE = "0d7c1f9a-6f3e-4a49-8f70-2d2f0a9b7c11"
@@ -99,7 +99,7 @@ def _requests(place: _Place) -> tuple[float, float]:
     for _ in range(ROUNDS):
         for port, rates in found.items():
             rates.append(_wrk(place, port, path, seconds=ROUND_SECONDS))
-    gateway, nginx = (statistics.median(rates) for rates in found.values())
+    gateway, nginx = (max(rates) for rates in found.values())  # the least disturbed round of each
     return gateway, nginx
 
 
