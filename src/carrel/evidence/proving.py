@@ -20,10 +20,7 @@ from carrel.evidence.rules import (
     jobs,
 )
 from carrel.evidence.sandboxes import DISK_BYTES, Reported, Resident, Sandboxes
-from carrel.runtime.ports import Limits, Runtime
-
-UIDS_NEEDED = 8
-"""Host ids that one proof uses, from the end of the TRE's range, which nobody else is given."""
+from carrel.runtime.ports import PROOF_IDS, Limits, Runtime
 
 _NO_CONTROL = Outcome("silent", "the control did not run")
 
@@ -69,7 +66,7 @@ def prove(
     Raises `Unavailable` if the runtime is away.
     """
     _, last = runtime.uid_range()
-    sandboxes = Sandboxes(runtime, range(last - UIDS_NEEDED + 1, last + 1))
+    sandboxes = Sandboxes(runtime, range(last - PROOF_IDS + 1, last + 1))
     proving = _Proving(runtime, sandboxes, places, progress)
     try:
         lines = proving.attack(doors)

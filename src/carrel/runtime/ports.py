@@ -28,6 +28,9 @@ class State(StrEnum):
     """Its first process ended by itself; `stop` cleans up."""
 
 
+PROOF_IDS = 8
+"""Host ids at the end of a TRE's range that are kept for the throw-away workspaces of proofs."""
+
 # What a template may ask for in `isolation`, and a driver may enforce.
 NETWORK_NONE = "network:none"
 """No interface but `lo`; the doors listen and dial inside the namespace."""

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, insert, select, text
 
 from carrel.core.actors import Actor
 from carrel.core.errors import Conflict, NotFound
-from carrel.runtime.ports import Member
+from carrel.runtime.ports import PROOF_IDS, Member
 from carrel.workspaces.access import may_open, not_found
 from carrel.workspaces.rules import (
     Endpoint,
@@ -125,7 +125,8 @@ class SystemUse(Reading):
         """
         if row := find_host_id(connection, workspace_id, account_id):
             return int(row.id)
-        first, last = self.runtime.uid_range()
+        first, end = self.runtime.uid_range()
+        last = end - PROOF_IDS
         highest = connection.execute(_HIGHEST).scalar()
         chosen = first if highest is None or highest < first else highest + 1
         if chosen > last:
