@@ -5,6 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, Row, select, update
 
 from carrel.core.errors import Conflict, NotFound
@@ -156,9 +157,10 @@ def _is(key: Sequence[str]) -> list[Any]:
     return [column == value for column, value in zip(columns, key, strict=False)]
 
 
-def _body(template: Template) -> dict[str, Any]:
+def _body(template: Template) -> str:
+    """Return everything else of a template as JSON; properties stay in their order."""
     runtime = asdict(template.runtime) if template.runtime else None
-    return {
+    body = {
         "description": template.description,
         "overview": template.overview,
         "schema": dict(template.schema),
@@ -169,10 +171,11 @@ def _body(template: Template) -> dict[str, Any]:
         "actions": [asdict(each) for each in template.actions],
         "authorized_roles": list(template.authorized_roles),
     }
+    return orjson.dumps(body).decode()
 
 
 def _template(row: Row[Any]) -> Template:
-    body: Mapping[str, Any] = row.body
+    body: Mapping[str, Any] = orjson.loads(row.body)
     return Template(
         kind=ResourceKind(row.kind),
         name=row.name,

@@ -26,7 +26,7 @@ templates = Table(
     Column("version", String(32), primary_key=True),
     Column("is_current", Boolean, nullable=False),
     Column("title", String, nullable=False),
-    Column("body", Json, nullable=False),
+    Column("body", String, nullable=False),  # JSON whose order counts: forms follow it
     Column("registered_at", Moment, nullable=False),
 )
 
