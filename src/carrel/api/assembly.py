@@ -56,7 +56,7 @@ def _middleware(app: FastAPI, settings: Settings) -> list[Middleware]:
     """Return the layers around every route, the outermost first."""
     origin = settings.gateway_url("*").replace("w-*", "*")
     return [
-        Middleware(RequestFrame),
         Middleware(SecurityHeaders, form_targets=[origin]),
+        Middleware(RequestFrame),
         Middleware(BodyGuard, routes=app.router.routes),
     ]

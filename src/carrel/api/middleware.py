@@ -42,7 +42,7 @@ SECURITY_HEADERS = {
 
 
 class RequestFrame:
-    """Outermost: gives each request its number, tidies its path, survives any bug below."""
+    """Gives each request its number, tidies its path, survives any bug below."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
