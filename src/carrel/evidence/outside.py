@@ -45,6 +45,7 @@ class HostBait:
 def host_bait(attacker: str) -> Iterator[HostBait]:
     """Put bait on the host, and take all of it away again; `attacker` is the member's name."""
     token = f"carrel-bait-{new_id()}"
+    names_folder = tempfile.mkdtemp(prefix="carrel-proof-", dir="/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="carrel-proof-", dir=_ROOMY))
     folder.chmod(0o1777)
     with socket.create_server(("127.0.0.1", 0)) as door:
@@ -62,10 +63,12 @@ def host_bait(attacker: str) -> Iterator[HostBait]:
         stand = Stand({**told, "files": [told["host_file"], told["memory_file"]]})
         told["process_pid"] = stand.process_pid
         try:
-            yield HostBait(folder, {**told, **_inside(attacker)}, {**told, **_outside(folder)})
+            outside = {**told, **_outside(folder), "names_folder": names_folder}
+            yield HostBait(folder, {**told, **_inside(attacker)}, outside)
         finally:
             stand.clear()
-            shutil.rmtree(folder, ignore_errors=True)
+            for made in (folder, names_folder):
+                shutil.rmtree(made, ignore_errors=True)
 
 
 def _inside(attacker: str) -> dict[str, Any]:
@@ -73,6 +76,7 @@ def _inside(attacker: str) -> dict[str, Any]:
     return {
         **folders,
         "home": f"/home/{attacker}",
+        "names_folder": f"/home/{attacker}",
         "memory_folder": "/dev/shm",  # noqa: S108 - the sandbox's own
         "namespace": "/proc/1/ns/net",
         "process_root": "/proc/1/root",

@@ -39,8 +39,8 @@ def take_processes(given: Given) -> str:
 
 @attempt
 def take_processor(given: Given) -> str:
-    """Spin on two processes, and compare the processor time with the share that is allowed."""
-    children = [_spinner(given["seconds"]) for _ in range(2)]
+    """Spin on several processes, and compare the processor time with what is allowed."""
+    children = [_spinner(given["seconds"]) for _ in range(given["spinners"])]
     began = time.monotonic()
     for child in children:
         os.waitpid(child, 0)

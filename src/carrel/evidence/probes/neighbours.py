@@ -94,8 +94,8 @@ NEIGHBOURS = (
 
 MEMORY_MIB, BIG_MIB = 128, 320
 PROCESSES, MANY_PROCESSES = 48, 200
-PROCESSORS = 0.25
-DISK_MIB, MANY_NAMES = 48, 60_000
+PROCESSORS = 0.1
+DISK_MIB, MANY_NAMES = 48, 20_000
 
 LIMITED = (
     Probe(
@@ -121,10 +121,10 @@ LIMITED = (
     Probe(
         "limit-processor",
         "44",
-        f"use two processors with {PROCESSORS} allowed",
+        f"use every processor with {PROCESSORS} of one allowed",
         "take_processor",
         _NONE,
-        {"seconds": 2.0, "share": 0.45},
+        {"seconds": 2.0, "share": 0.18, "spinners": 8},
         Place.LIMITED,
         seconds=12.0,
     ),
@@ -144,7 +144,7 @@ LIMITED = (
         f"make {MANY_NAMES} empty files",
         "take_names",
         _HELD,
-        {"count": MANY_NAMES, "folder": "$home"},
+        {"count": MANY_NAMES, "folder": "$names_folder"},
         Place.LIMITED,
         seconds=15.0,
     ),
