@@ -269,7 +269,11 @@ class Closed:
 
 
 def security_headers(origin: str, workspace_id: str, closed: Closed) -> Sequence[Header]:
-    """Return the headers set on every answer of a tool, whatever it said itself (23)."""
+    """Return the headers set on every answer of a tool, whatever it said itself (23).
+
+    No header can stop a page from sending its whole window elsewhere (a link, `location=`) or from
+    naming a STUN server of WebRTC: browsers offer none. A managed browser's policy can.
+    """
     scope = f"{origin}/ws/{workspace_id}/"
     sockets = "ws" + scope.removeprefix("http")
     policy = [
@@ -279,7 +283,6 @@ def security_headers(origin: str, workspace_id: str, closed: Closed) -> Sequence
         f"base-uri {scope}",
         "frame-ancestors 'self'",
         "object-src 'none'",
-        "webrtc 'block'",
     ]
     if closed.downloads or not closed.own_origin:
         # No windows: a page of one workspace must not get hold of a page of another one.
