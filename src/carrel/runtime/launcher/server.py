@@ -187,11 +187,15 @@ def bind(path: Path) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
             raise Refused("conflict", f"{path} exists and is no socket; choose another path.")
-        path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))
-    path.chmod(0o666)  # everybody may knock; who may enter is decided by SO_PEERCRED
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        listener.bind(str(beside))
+    except OSError as error:
+        raise Refused("invalid_request", f"Cannot listen at {path}: {error}.") from error
+    beside.chmod(0o666)  # everybody may knock; who may enter is decided by SO_PEERCRED
     listener.listen(BACKLOG)
+    beside.rename(path)  # what is seen there answers
     return listener
 
 
