@@ -113,7 +113,7 @@ def build(
 ) -> Carrel:
     """Choose an implementation for every port; tests give their own runtime and clock."""
     clock = clock or SystemClock()
-    runtime = runtime or LocalRuntime(settings.launcher_socket)
+    runtime = runtime or LocalRuntime(settings.launcher_socket, settings.environments_root)
     database = Database(settings.database)
     audit, events, keys = Audit(clock), Events(), KeyRing(settings.home)
     queue = Queue(database, clock, lease_seconds=settings.lease_seconds)
