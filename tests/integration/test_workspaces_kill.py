@@ -5,8 +5,10 @@ boundary (between two steps, between act and record, and in the middle of what a
 the host), and then lets a second worker go on. The rounds end when n is beyond the last one.
 """
 
+import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -20,11 +22,17 @@ from carrel.core.actors import WorkspaceRole
 from carrel.core.clock import SystemClock
 from carrel.core.database import Database
 from carrel.core.queue import work_items
+from carrel.runtime import environments
+from carrel.runtime.local import LocalRuntime
+from carrel.workspaces.bundles import shipped_folder
 from carrel.workspaces.rules import Operation, Power, Resource
 from carrel.workspaces.tables import host_ids
+from tests.factories import make_database
 from tests.file_runtime import FileRuntime
+from tests.launchers import launched, require_root
 from tests.workspaces import House
 
+ENVIRONMENTS = environments.default_folder()
 LEASE_SECONDS = 0.2
 """Of the victim: so soon the second worker may take its work over."""
 FORK = multiprocessing.get_context("fork")
@@ -43,7 +51,12 @@ class Death:
 
 
 def victim_house(url: str, home: Path, pulse: Callable[..., None]) -> House:
-    runtime = FileRuntime(home / "host", pulse)
+    socket = home / "launcher"  # where a real launcher listens, for the tests that have one
+    runtime = (
+        LocalRuntime(socket.read_text(), ENVIRONMENTS)
+        if socket.exists()
+        else FileRuntime(home / "host", pulse)
+    )
     house = House(Database(url), SystemClock(), home, runtime, lease_seconds=LEASE_SECONDS)
     house.worker._engine.on_boundary = pulse
     return house
@@ -178,3 +191,53 @@ def test_deletion_of_a_workspace_with_all_in_it(house, tmp_path, host):
 
     for _ in rounds(house, tmp_path, fill_and_delete, "deleted"):
         assert_nothing_left(house, host)
+
+
+# On a real host, with the launcher ------------------------------------------------------------
+
+ANSWER = """import http.server, os
+port = int(os.environ["CARREL_PORT"])
+http.server.ThreadingHTTPServer(("127.0.0.1", port), http.server.BaseHTTPRequestHandler
+).serve_forever()"""
+
+
+def register_quick_lab(house: House, folder: Path) -> None:
+    """Let a JupyterLab be a small web server, which starts in no time."""
+    shutil.copytree(shipped_folder() / "user_resources" / "jupyterlab", folder)
+    toml = folder / "template.toml"
+    text = toml.read_text().replace('version = "0.1.0"', 'version = "0.1.1"')
+    command = json.dumps(["/usr/bin/python3", "-I", "-c", ANSWER])
+    toml.write_text(text.replace('command = ["start-jupyterlab"]', f"command = {command}"))
+    house.workspaces.register(house.admin, folder)
+
+
+@pytest.mark.root
+def test_on_a_real_host_nothing_is_left_either(tmp_path):
+    require_root()
+    database = make_database(tmp_path)
+    with launched(environments=ENVIRONMENTS) as launcher:
+        (tmp_path / "launcher").write_text(str(launcher.socket))
+        house = House(database, SystemClock(), tmp_path, launcher.runtime())
+        register_quick_lab(house, tmp_path / "jupyterlab")
+
+        def create() -> Operation:
+            return house.workspaces.create_workspace(
+                house.admin, "restricted", {"display_name": "Study", "disk_gib": 1}
+            )[1]
+
+        for ended in rounds(house, tmp_path, create, "deployed"):
+            clear(house, house.workspaces.get_resource(house.admin, ended.resource_id))
+            assert house.runtime.leftovers() == []
+
+        def fill_and_delete() -> Operation:
+            workspace = house.make_workspace()
+            lab = house.make_lab(
+                house.make_service(workspace), house.person(workspace, WorkspaceRole.RESEARCHER)
+            )
+            assert house.runtime.running() == {workspace.id: [lab.id]}
+            house.workspaces.update(house.admin, workspace.id, etag="*", is_enabled=False)
+            return house.workspaces.delete(house.admin, workspace.id)
+
+        for _ in rounds(house, tmp_path, fill_and_delete, "deleted"):
+            assert house.runtime.leftovers() == []
+    database.close()
