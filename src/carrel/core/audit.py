@@ -114,10 +114,11 @@ class Audit:
 
         `detail` must be JSON, and must hold no secret and no patient data.
         """
-        if connection.dialect.name == "postgresql":
+        dialect = connection.dialect.name
+        if dialect == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHAIN_LOCK})
-        last = connection.execute(_LAST).first()
-        seq, previous = (last.seq + 1, last.hash) if last else (1, GENESIS)
+        last = connection.exec_driver_sql(_LAST).first()
+        seq, previous = (last[0] + 1, last[1]) if last else (1, GENESIS)
         body = canonical_json(
             {
                 "seq": seq,
@@ -131,11 +132,15 @@ class Audit:
                 "detail": detail,
             }
         )
-        connection.execute(_INSERT, {"seq": seq, "body": body, "hash": chain_hash(previous, body)})
+        connection.exec_driver_sql(_INSERT[dialect], (seq, body, chain_hash(previous, body)))
 
 
-_LAST = select(audit_events.c.seq, audit_events.c.hash).order_by(desc(audit_events.c.seq)).limit(1)
-_INSERT = audit_events.insert()
+# In the databases' own words: every change pays for these two.
+_LAST = "SELECT seq, hash FROM audit_events ORDER BY seq DESC LIMIT 1"
+_INSERT = {
+    "sqlite": "INSERT INTO audit_events (seq, body, hash) VALUES (?, ?, ?)",
+    "postgresql": "INSERT INTO audit_events (seq, body, hash) VALUES (%s, %s, %s)",
+}
 
 
 def chain_hash(previous: str, body: str) -> str:
