@@ -55,3 +55,11 @@ def test_a_workspace_is_made_used_and_deleted_with_nothing_left(house: House):
     for gone in (workspace, service, lab):
         with pytest.raises(NotFound):
             house.workspaces.get_resource(house.admin, gone.id)
+
+
+def test_a_session_starts_also_before_the_reconciler_found_the_host_was_rebooted(house: House):
+    workspace = house.make_workspace()
+    service = house.make_service(workspace)
+    researcher = house.person(workspace, WorkspaceRole.RESEARCHER)
+    house.runtime.remove(workspace.id)  # what a reboot leaves: nothing is prepared
+    assert house.make_lab(service, researcher).power == Power.RUNNING

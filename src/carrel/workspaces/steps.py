@@ -93,16 +93,20 @@ def _release_ids(connection: Connection, work: StepWork) -> None:
 
 
 def _prepare(work: StepWork) -> str:
-    with work.room.database.read() as connection:
-        template = work.room.catalogue.of(connection, work.resource)
-    plan = WorkspacePlan(
-        id=work.workspace_id,
-        gid=work.room.workspace_gid(work.workspace_id),
-        disk_bytes=int(_limit(work.resource, template, "disk_gib", 10) * GIB),
-        isolation=template.isolation,
-    )
+    plan = _workspace_plan(work.room, work.resource)
     work.room.runtime.prepare(plan)
     return f"{plan.disk_bytes // GIB} GiB of disk; isolated as the template asks."
+
+
+def _workspace_plan(room: Workspaces, workspace: Resource) -> WorkspacePlan:
+    with room.database.read() as connection:
+        template = room.catalogue.of(connection, workspace)
+    return WorkspacePlan(
+        id=workspace.id,
+        gid=room.workspace_gid(workspace.id),
+        disk_bytes=int(_limit(workspace, template, "disk_gib", 10) * GIB),
+        isolation=template.isolation,
+    )
 
 
 def _remove_new_workspace(work: StepWork) -> str:
@@ -162,7 +166,16 @@ def _release_port(connection: Connection, work: StepWork) -> None:
 
 
 def _start(work: StepWork) -> str:
-    work.room.runtime.start(sandbox_plan(work.room, work.resource))
+    plan = sandbox_plan(work.room, work.resource)
+    try:
+        work.room.runtime.start(plan)
+    except NotFound:  # the host was started again, and the reconciler has not come round yet
+        with work.room.database.read() as connection:
+            workspace = find_resource(connection, work.workspace_id)
+        if workspace is None:
+            raise
+        work.room.runtime.prepare(_workspace_plan(work.room, workspace))
+        work.room.runtime.start(plan)
     return ""
 
 
