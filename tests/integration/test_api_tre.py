@@ -169,9 +169,10 @@ def test_a_changed_event_breaks_the_chain_in_the_eyes_of_the_api(world: World):
     admin = world.as_person("ada", TreRole.ADMIN)
     path = "/api/audit/verification"
     assert world.client.get(path, headers=admin).json()["intact"] is True
+    changed = text(
+        """UPDATE audit_events SET body = replace(body, '"at":', '"at": ') WHERE seq = 2"""
+    )
     with world.carrel.database.write() as connection:
-        connection.execute(
-            text("UPDATE audit_events SET body = replace(body, '\"at\":', '\"at\": ') WHERE seq = 2")
-        )
+        connection.execute(changed)
     found = world.client.get(path, headers=admin).json()
     assert (found["intact"], found["broken_at"]) == (False, 2)
