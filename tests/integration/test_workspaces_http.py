@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -287,6 +288,38 @@ def filled(study: Study) -> dict[str, str]:
         "operation_id": operation["id"],
         "service": "notebooks",
     }
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"templateName": "restricted", "properties": {"display_name": "x", "disk_gib": NaN}}',
+        '{"templateName": "restricted", "properties": {"display_name": "\\ud800"}}',
+        '{"templateName": "restricted", "properties": {"display_name": "x", "disk_gib": 1e999}}',
+        '{"templateName": "restricted", "properties": {"display_name": "x\\u0000"}}',
+        '{"templateName": "restricted", "properties": {"display_name": "x", "disk_gib": %s}}'
+        % ("9" * 40),
+        '{"templateName": "restricted", "properties": []}',
+        '{"templateName": "restricted"}',
+        '{"templateName": 7, "properties": {}}',
+        '{"properties": {"display_name": "x"}}',
+        '{"templateName": "restricted", "properties": {}, "more": 1}',
+        "[]",
+        "",
+    ],
+)
+def test_malformed_bodies_get_a_clear_answer_and_make_nothing(site, body):
+    headers = {"Content-Type": "application/json", "Idempotency-Key": "k"}
+    answer = site.admin.post("/api/workspaces", content=body, headers=headers)
+    assert answer.status_code in {400, 422}, answer.text
+    assert site.admin.get("/api/workspaces").json() == {"workspaces": []}
+
+
+@pytest.mark.parametrize("name", ["imaginary", "%00", "..%2F", "x" * 300, "a%20b"])
+def test_a_strange_template_name_is_not_found(site, name):
+    assert site.admin.get(f"/api/workspace-templates/{name}").status_code == 404
+    body = {"templateName": unquote(name), "properties": {"display_name": "x"}}
+    assert site.admin.post("/api/workspaces", json=body).status_code in {404, 422}
 
 
 @pytest.mark.parametrize("path", ["/workspaces/x", "/workspaces/1/workspace-services/2"])

@@ -361,6 +361,38 @@ def test_a_button_pressed_twice_gives_the_operation_that_runs(house):
     assert len(set(pressed)) == 1
 
 
+def test_an_unrestricted_workspace_reaches_the_internet_by_the_logged_proxy_only(house):
+    workspace = house.make_workspace("Open", "unrestricted")
+    owner = house.person(workspace, RESEARCHER)
+    lab = house.make_lab(house.make_service(workspace), owner)
+    environment = house.runtime.plan_of(workspace.id, lab.id).environment
+    assert environment["HTTPS_PROXY"] == environment["http_proxy"] == "http://127.0.0.1:3128"
+    assert environment["PIP_INDEX_URL"] == "http://127.0.0.1:8081/pypi/simple/"
+    assert environment["CARREL_DOWNLOADS"] == "on"
+    assert house.workspaces.endpoint_for(owner, lab.id).downloads_allowed
+    (opened,) = house.workspaces.open_workspaces()
+    assert (opened.package_gateway, opened.egress_proxy) == (True, True)
+    policy = house.workspaces.policy(workspace.id)
+    assert (policy.restricted, policy.may_hold_sensitive) == (False, False)
+    closed = house.make_workspace("Closed")
+    policy = house.workspaces.policy(closed.id)
+    assert (policy.restricted, policy.downloads, policy.airlock_enabled) == (True, False, True)
+
+
+def test_nothing_of_the_platform_is_in_a_sandbox(house):
+    workspace = house.make_workspace()
+    lab = house.make_lab(house.make_service(workspace), house.person(workspace, RESEARCHER))
+    plan = house.runtime.plan_of(workspace.id, lab.id)
+    assert set(plan.environment) == {
+        "CARREL_TOKEN",
+        "CARREL_BASE_URL",
+        "CARREL_PORT",
+        "CARREL_DOWNLOADS",
+        "PIP_INDEX_URL",
+    }
+    assert plan.isolation >= EVERY_WORD, "the workspace's isolation holds for what runs in it"
+
+
 def test_files_of_members_outlive_a_deleted_user_resource(house):
     workspace = house.make_workspace()
     owner = house.person(workspace, RESEARCHER)

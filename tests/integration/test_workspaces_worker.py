@@ -1,5 +1,6 @@
 """Does a running worker wake, keep its leases, bear a database that is away, and stop?"""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from carrel.core.actors import WorkspaceRole
 from carrel.core.clock import SystemClock
 from carrel.core.database import Database
 from carrel.core.errors import Unavailable
 from carrel.core.queue import Queue, WorkItem
+from carrel.runtime.memory import MemoryRuntime
 from carrel.runtime.ports import WorkspacePlan
+from carrel.workspaces.bundles import shipped_folder
+from carrel.workspaces.rules import Operation
 from carrel.workspaces.worker import Worker
 from tests.workspaces import AnsweringRuntime, House
 
@@ -137,6 +142,40 @@ def test_a_worker_finishes_the_step_in_hand_before_it_stops(house):
         workspace_id = create(house)
         wait_until(lambda: bool(house.runtime.prepared))
     assert list(house.runtime.running()) == [workspace_id]
+
+
+def test_a_start_that_nobody_answers_can_be_cancelled_and_has_a_deadline(house, tmp_path):
+    folder = tmp_path / "jupyterlab"
+    shutil.copytree(shipped_folder() / "user_resources" / "jupyterlab", folder)
+    mute = House(house.database, house.clock, tmp_path, MemoryRuntime(), lease_seconds=1.0)
+    workspace = mute.make_workspace()
+    service = mute.make_service(workspace)
+    owner = mute.person(workspace, WorkspaceRole.RESEARCHER)
+
+    def ask() -> Operation:
+        return mute.workspaces.create_user_resource(
+            owner, workspace.id, service.id, "jupyterlab", {"display_name": "Lab"}
+        )[1]
+
+    def seen(operation: Operation) -> Operation:
+        return mute.workspaces.get_operation(owner, operation.id)
+
+    with at_work(mute.worker):
+        operation = ask()
+        wait_until(lambda: bool(mute.runtime.running()[workspace.id]))
+        mute.workspaces.cancel_operation(owner, operation.id)
+        wait_until(lambda: seen(operation).is_final, 5)
+        assert seen(operation).message == "Cancelled. What it had made was removed."
+        assert mute.runtime.running() == {workspace.id: []}
+
+        toml = folder / "template.toml"
+        text = toml.read_text().replace('version = "0.1.0"', 'version = "0.1.1"')
+        toml.write_text(text.replace("start_seconds = 60", "start_seconds = 1"))
+        mute.workspaces.register(mute.admin, folder)
+        operation = ask()
+        wait_until(lambda: seen(operation).is_final, 10)
+    assert "did not answer within 1 seconds" in seen(operation).message
+    assert mute.runtime.running() == {workspace.id: []}
 
 
 def test_handlers_of_other_rooms_run_too_and_a_bug_in_one_stops_nobody(house):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from carrel.core.errors import InvalidRequest
 from carrel.runtime.ports import Level
 from carrel.workspaces.bundles import Bundle, InvalidBundle, find_bundles, shipped_folder
 from carrel.workspaces.rules import ResourceKind
@@ -13,6 +14,7 @@ from carrel.workspaces.schemas import (
     InvalidProperties,
     changed_properties,
     check_properties,
+    check_values,
     for_update,
     merge_defaults,
     with_defaults,
@@ -198,6 +200,30 @@ def test_every_problem_is_told_at_once():
         "colour",
         "x",
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (float("nan"), "ordinary number"),
+        (float("inf"), "ordinary number"),
+        (10**30, "too large"),
+        ("a\0b", "NUL"),
+        ("\ud800", "surrogate"),
+        ({"a\0": 1}, "property name"),
+        ([[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]], "nested deeper"),
+        ("x" * 300_000, "larger than 256 KiB"),
+    ],
+)
+def test_values_that_no_schema_should_have_to_think_of_are_refused(value, why):
+    with pytest.raises(InvalidRequest, match=why):
+        check_values({"size": value})
+    with pytest.raises(InvalidRequest, match=why):
+        check_values({"nested": {"list": [value]}})
+
+
+def test_ordinary_values_pass():
+    check_values({"text": "é\n🙂", "number": 2**53, "float": 0.5, "none": None, "list": [{}]})
 
 
 def test_defaults_are_applied_by_the_server():

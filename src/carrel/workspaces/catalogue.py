@@ -1,5 +1,6 @@
 """Which templates does this TRE know, in which versions?"""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -21,6 +22,8 @@ from carrel.workspaces.rules import (
 )
 from carrel.workspaces.tables import templates
 
+_PLAIN = re.compile(r"[A-Za-z0-9._-]{0,64}")
+"""What a name or version may look like at all; anything else is not found unasked."""
 _Key = tuple[str, str, str, str]
 
 
@@ -36,6 +39,8 @@ class Catalogue:
         """Return one version of a template, or None."""
         key = (kind.value, parent, name, version)
         if key not in self._known:
+            if not all(_PLAIN.fullmatch(part) for part in key):
+                return None
             row = connection.execute(select(templates).where(*_is(key))).one_or_none()
             if row is None:
                 return None
@@ -65,7 +70,8 @@ class Catalogue:
         query = select(templates.c.version).where(
             *_is((kind.value, parent, name)), templates.c.is_current
         )
-        version = connection.execute(query).scalar_one_or_none()
+        is_plain = _PLAIN.fullmatch(name) and _PLAIN.fullmatch(parent)
+        version = connection.execute(query).scalar_one_or_none() if is_plain else None
         found = self.find(connection, kind, parent, name, version) if version else None
         if found is None:
             raise NotFound(

@@ -381,6 +381,12 @@ def check_version_change(old: str, new: str, *, is_forced: bool) -> None:
     )
 
 
-def upgrade_needs_force(old: str, new: str) -> bool:
-    """Return whether going from `old` to the higher `new` crosses a major version."""
-    return parse_version(new)[0] > parse_version(old)[0]
+def upgrades_above(own: str, versions: Sequence[str]) -> Sequence[tuple[str, bool]]:
+    """Return pairs `(higher version, needs force)`, those without force first.
+
+    Crossing a major version needs force.
+    """
+    mine = parse_version(own)
+    higher = [each for each in versions if parse_version(each) > mine]
+    pairs = [(each, parse_version(each)[0] > mine[0]) for each in higher]
+    return sorted(pairs, key=lambda pair: pair[1])

@@ -47,16 +47,20 @@ router = APIRouter()
 K = ResourceKind
 
 
-def _shown(workspaces: Workspaces, actor: Actor, resource: Resource) -> Json:
-    is_public_view = resource.kind is K.SHARED_SERVICE and not actor.is_admin
-    upgrades = workspaces.available_upgrades(resource)
-    return resource_json(resource, upgrades, is_public_view=is_public_view)
+def _shown(
+    workspaces: Workspaces, actor: Actor, kind: ResourceKind, found: Sequence[Resource]
+) -> list[Json]:
+    is_public_view = kind is K.SHARED_SERVICE and not actor.is_admin
+    return [
+        resource_json(each, upgrades, is_public_view=is_public_view)
+        for each, upgrades in zip(found, workspaces.list_upgrades(found), strict=True)
+    ]
 
 
 def _list(
     workspaces: Workspaces, actor: Actor, kind: ResourceKind, found: Sequence[Resource]
 ) -> Response:
-    return answer({MANY[kind]: [_shown(workspaces, actor, each) for each in found]})
+    return answer({MANY[kind]: _shown(workspaces, actor, kind, found)})
 
 
 @router.get("/workspaces", tags=["workspaces"])
@@ -166,7 +170,8 @@ def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) ->
     @common.get(path, name=f"get_{name}")
     def get(found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
         """Return the resource."""
-        return answer({ONE[kind]: _shown(workspaces, actor, found)})
+        (shown,) = _shown(workspaces, actor, kind, [found])
+        return answer({ONE[kind]: shown})
 
     @common.patch(path, status_code=202, name=f"update_{name}")
     def update(

@@ -24,7 +24,12 @@ from carrel.workspaces.rules import (
     ResourceKind,
     check_version_change,
 )
-from carrel.workspaces.schemas import changed_properties, check_properties, with_defaults
+from carrel.workspaces.schemas import (
+    changed_properties,
+    check_properties,
+    check_values,
+    with_defaults,
+)
 from carrel.workspaces.service.creation import Creation, Made, free_name
 from carrel.workspaces.store import (
     active_operations,
@@ -62,6 +67,7 @@ class Changes(Creation):
 
         Raises `Conflict` if the etag is stale, `InvalidRequest` naming the property.
         """
+        check_values(properties or {})
         with self.changing() as connection:
             old = self._for_change(connection, actor, resource_id)
             if etag not in {old.etag, ANY_ETAG}:

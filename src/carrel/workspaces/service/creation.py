@@ -15,7 +15,7 @@ from carrel.core.ids import new_etag, new_id
 from carrel.workspaces.access import check_may_create, check_template_roles, not_found
 from carrel.workspaces.plans import plan_install
 from carrel.workspaces.rules import Operation, Power, Resource, ResourceKind, Template
-from carrel.workspaces.schemas import check_properties, with_defaults
+from carrel.workspaces.schemas import check_properties, check_values, with_defaults
 from carrel.workspaces.service.templates import Templates
 from carrel.workspaces.store import find_operation, find_resource, insert_resource, person
 from carrel.workspaces.tables import idempotency_keys, resources
@@ -123,6 +123,7 @@ class Creation(Templates):
             raise InvalidRequest(
                 "The idempotency key is longer than 200 characters.", field="idempotency_key"
             )
+        check_values(wish.properties)
         with self.database.read() as connection:
             if made := self._find_made(connection, actor, wish):
                 return made

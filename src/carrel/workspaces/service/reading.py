@@ -26,9 +26,8 @@ from carrel.workspaces.rules import (
     ResourceKind,
     check_cancel,
     check_retry,
-    parse_version,
     status_word,
-    upgrade_needs_force,
+    upgrades_above,
 )
 from carrel.workspaces.service.base import OPERATION
 from carrel.workspaces.service.changes import Changes
@@ -128,14 +127,20 @@ class Reading(Changes):
 
     def available_upgrades(self, resource: Resource) -> Upgrades:
         """Return the registered versions above the resource's own."""
+        return self.list_upgrades([resource])[0]
+
+    def list_upgrades(self, found: Sequence[Resource]) -> Sequence[Upgrades]:
+        """Return what `available_upgrades` returns, for each; one question per template."""
+        templates = {(each.kind, each.template_parent, each.template_name) for each in found}
         with self.database.read() as connection:
-            versions = self.catalogue.list_versions(
-                connection, resource.kind, resource.template_parent, resource.template_name
+            versions = {each: self.catalogue.list_versions(connection, *each) for each in templates}
+        return [
+            upgrades_above(
+                each.template_version,
+                versions[each.kind, each.template_parent, each.template_name],
             )
-        own = resource.template_version
-        higher = [each for each in versions if parse_version(each) > parse_version(own)]
-        pairs = [(each, upgrade_needs_force(own, each)) for each in higher]
-        return sorted(pairs, key=lambda pair: pair[1])
+            for each in found
+        ]
 
     def history(self, actor: Actor, resource_id: str) -> Sequence[HistoryEntry]:
         """Return the former states of a resource, oldest first. Raises `NotFound`."""
