@@ -1,5 +1,6 @@
 """Does a whole TRE start, heal, stop and come back by its commands?"""
 
+import hashlib
 import json
 import os
 import signal
@@ -97,10 +98,13 @@ def test_the_story_by_commands(person: Callable[..., str]):
     assert "VM running" in person("resource", "list", "By commands")
     opened = json.loads(person("resource", "open", "By commands", "Lab", "--json"))
     assert opened["url"].startswith("https://")
+    assert "Processor seconds" in person("resource", "usage", "By commands", "Lab")
+    assert "jupyter" in person("resource", "output", "By commands", "Lab").lower()
     person("resource", "stop", "By commands", "Lab")
     assert "VM stopped" in person("resource", "list", "By commands")
     person("workspace", "delete", "By commands", "--yes", status=6)
     person("workspace", "disable", "By commands")
+    assert "admin" in person("workspace", "history", "By commands")
     person("workspace", "delete", "By commands", "--yes")
     assert "By commands" not in person("workspace", "list")
     assert "Intact" in person("audit", "verify")
@@ -118,13 +122,18 @@ def test_an_export_of_the_record_is_verified_anywhere(person: Callable[..., str]
 def test_files_come_in_by_commands(person: Callable[..., str], tmp_path: Path):
     file = tmp_path / "patients.csv"
     file.write_text("patient,age\nP1,50\n")
+    file.with_name("other.csv").write_text("a\n1\n")
     person("workspace", "create", "Files")
     person("workspace", "assign", "Files", "admin", "researcher")
     request = person("airlock", "new", "Files", "import", "Patients").strip()
-    person("airlock", "upload", "Files", request, str(file))
+    person("airlock", "upload", "Files", request, str(file), str(file.with_name("other.csv")))
+    person("airlock", "remove", "Files", request, "other.csv")
+    person("airlock", "describe", "Files", request, "patients.csv", "-c", "age=mean")
     person("airlock", "submit", "Files", request)
     shown = json.loads(person("airlock", "show", "Files", request, "--json"))["airlockRequest"]
     assert [each["name"] for each in shown["files"]] == ["patients.csv"]
+    sealed = hashlib.sha256(person("airlock", "manifest", "Files", request).encode()).hexdigest()
+    assert sealed == shown["manifestSha256"]
     person("airlock", "review", "Files", request, "--approve", "-m", "Mine", status=4)
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import typer
 from rich.progress import Progress
 
-from carrel.cli import client, refer
+from carrel.cli import client, properties, refer
 from carrel.cli.output import JsonFlag, fields, messages, moment, remark, show, size, table
 from carrel.cli.workspaces import Reference
 from carrel.core.errors import Conflict, InvalidRequest, OutsideFailure
@@ -18,6 +18,7 @@ from carrel.core.errors import Conflict, InvalidRequest, OutsideFailure
 app = typer.Typer()
 RequestId = Annotated[str, typer.Argument(help="Id of the request.")]
 Explanation = Annotated[str, typer.Option("--explanation", "-m", help="Why; others read it.")]
+FileName = Annotated[str, typer.Argument(help="Name of the file in the request.")]
 _CHUNK_BYTES = 2**20
 
 
@@ -108,6 +109,46 @@ def collect(
     base = _path(api, workspace, request)
     api.post(f"{base}/collect", {"paths": paths})
     _display(api.get(base), as_json=json)
+
+
+@app.command()
+def describe(
+    workspace: Reference,
+    request: RequestId,
+    file: FileName,
+    pairs: Annotated[
+        list[str], typer.Option("--column", "-c", help="HEADER=STATISTIC, for instance age=mean.")
+    ] = [],  # noqa: B006 - typer copies it
+    text: Annotated[str, typer.Option(help="Words for the reviewer.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Declare what a file in your draft shows."""
+    columns = {key: str(value) for key, value in properties.read(pairs).items()}
+    api = client.signed_in()
+    path = f"{_path(api, workspace, request)}/files/{quote(file, safe='')}"
+    found = api.send("PATCH", path, json={"columns": columns, "text": text})
+    if not json:
+        remark(f"{file} is described.")
+    show(found, as_json=json)
+
+
+@app.command()
+def remove(
+    workspace: Reference, request: RequestId, file: FileName, json: JsonFlag = False
+) -> None:
+    """Take a file out of your draft."""
+    api = client.signed_in()
+    base = _path(api, workspace, request)
+    api.send("DELETE", f"{base}/files/{quote(file, safe='')}")
+    _display(api.get(base), as_json=json)
+
+
+@app.command()
+def manifest(workspace: Reference, request: RequestId) -> None:
+    """Print the sealed manifest, byte for byte: its SHA-256 is what a review names."""
+    api = client.signed_in()
+    with api.stream(f"{_path(api, workspace, request)}/manifest") as answer:
+        typer.echo(answer.read(), nl=False)
 
 
 @app.command()

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from carrel.cli import client, properties, refer
+from carrel.cli import client, inspect, properties, refer
 from carrel.cli.follow import NoWait, settle
 from carrel.cli.output import JsonFlag, fields, remark, show, table
 from carrel.cli.services import ServiceReference
@@ -103,6 +103,21 @@ def open_session(workspace: Reference, resource: ResourceReference, json: JsonFl
     if not json:
         remark("Open this within 30 seconds; it works once:")
     show(answer, as_json=json, human=lambda _console: typer.echo(answer["url"]))
+
+
+@app.command()
+def usage(workspace: Reference, resource: ResourceReference, json: JsonFlag = False) -> None:
+    """Show what a user resource has used so far."""
+    api = client.signed_in()
+    inspect.show_usage(api, _find(api, workspace, resource), as_json=json)
+
+
+@app.command()
+def output(workspace: Reference, resource: ResourceReference, json: JsonFlag = False) -> None:
+    """Print the end of what your own user resource wrote, to see why it failed."""
+    api = client.signed_in()
+    found = api.get(f"/api{_find(api, workspace, resource)['resourcePath']}/output")
+    show(found, as_json=json, human=lambda _console: typer.echo(found["output"]))
 
 
 @app.command()

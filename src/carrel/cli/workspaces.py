@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from carrel.cli import client, properties, refer
+from carrel.cli import client, inspect, properties, refer
 from carrel.cli.follow import NoWait, settle
 from carrel.cli.output import JsonFlag, fields, moment, remark, show, table
 from carrel.core.actors import WorkspaceRole
@@ -106,6 +106,20 @@ def delete(
         typer.confirm(question, abort=True, err=True)
     answer = api.send("DELETE", f"/api{found['resourcePath']}")
     settle(api, answer, no_wait=no_wait, as_json=json)
+
+
+@app.command()
+def usage(workspace: Reference, json: JsonFlag = False) -> None:
+    """Show what a workspace has used so far."""
+    api = client.signed_in()
+    inspect.show_usage(api, refer.workspace(api, workspace), as_json=json)
+
+
+@app.command()
+def history(workspace: Reference, json: JsonFlag = False) -> None:
+    """Show the former states of a workspace."""
+    api = client.signed_in()
+    inspect.show_history(api, refer.workspace(api, workspace), as_json=json)
 
 
 @app.command()
