@@ -8,7 +8,7 @@ import pytest
 from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, Field
 
-from carrel.api.assembly import create_app
+from carrel.api.assembly import create_app, gateway_source
 from carrel.api.middleware import BODY_LIMIT_BYTES
 from carrel.core import errors
 from carrel.core.actors import Actor
@@ -35,6 +35,13 @@ class Nobody:
 
 class Thing(BaseModel):
     size: int = Field(ge=1)
+
+
+class Away(Nobody):
+    """An authenticator whose database does not answer."""
+
+    def authenticate(self, request: Request) -> Actor | None:
+        raise errors.Unavailable("The database does not answer. Try again in a moment.")
 
 
 def make_routes() -> APIRouter:
@@ -205,3 +212,26 @@ def test_the_openapi_document_lists_the_api_and_no_page(client):
     paths = client.get("/api/openapi.json").json()["paths"]
     assert "/api/ping" in paths
     assert not [path for path in paths if not path.startswith("/api/")]
+
+
+@pytest.mark.parametrize(("path", "status"), [("/mine", 503), ("/nothing", 404)])
+def test_people_get_a_page_also_while_the_database_is_away(path, status):
+    app = create_app(Services(), Settings(), Away(), [make_routes()], [])
+    with app_client(app) as client:
+        answer = client.get(path)
+    assert answer.status_code == status
+    assert "<h1" in answer.text
+    assert ("The database does not answer." in answer.text) is (status == 503)
+    assert ("retry-after" in answer.headers) is (status == 503)
+
+
+@pytest.mark.parametrize(
+    ("host", "source"),
+    [
+        ("{workspace}.carrel.localhost", "https://*.carrel.localhost:8444"),
+        ("tool-{workspace}.tre.example.org", "https://*.tre.example.org:8444"),
+        ("gateway.example.org", "https://gateway.example.org:8444"),
+    ],
+)
+def test_forms_may_be_sent_on_to_the_gateway_and_nowhere_else(host, source):
+    assert gateway_source(Settings(gateway_host=host)) == source

@@ -49,23 +49,26 @@ class BadRequest(CarrelError):
 
 
 def add_handlers(app: FastAPI) -> None:
-    """Answer every kind of error in one shape."""
+    """Answer every kind of error in one shape.
+
+    The handlers are not async: a page asks the database who is signed in, in a thread.
+    """
     app.add_exception_handler(CarrelError, _carrel_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
 
 
-async def _carrel_error(request: Request, error: Exception) -> Response:
+def _carrel_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, CarrelError)
     return answer(request, error)
 
 
-async def _validation_error(request: Request, error: Exception) -> Response:
+def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     return answer(request, invalid_field(error))
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
+def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return answer(request, _translated(error), headers=error.headers)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from fastapi.routing import iter_route_contexts
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -149,7 +150,8 @@ class BodyGuard:
             if is_json and body.strip():
                 check_json(body)
         except CarrelError as error:
-            await answer(Request(scope), error)(scope, receive, send)
+            response = await run_in_threadpool(answer, Request(scope), error)
+            await response(scope, receive, send)
             return
         await self._app(scope, _replay(body, receive), send)
 
