@@ -7,6 +7,8 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$ROOT"
 export LC_ALL=C.UTF-8
 unset PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# The processes of one test run must order sets alike; the next run orders them differently.
+export PYTHONHASHSEED=${PYTHONHASHSEED:-$RANDOM}
 CACHE=$ROOT/.cache
 PYTHON=$ROOT/.venv/bin/python
 HOST_PYTHON=/usr/bin/python3
