@@ -68,6 +68,8 @@ from carrel.workspaces.worker import Worker
 
 log = structlog.get_logger()
 BACKLOG = 512
+SWEEP_SECONDS = 60.0
+"""Pause between two looks for expired sessions and for requests whose work got lost."""
 
 PAGES = [
     portal_pages.router,
@@ -196,7 +198,15 @@ def make_worker(carrel: Carrel) -> Worker:
         runtime=carrel.runtime,
         door_bytes=lambda: _door_bytes(carrel.database),
     )
-    return Worker(carrel.workspaces, meters, handlers=carrel.airlock_work.handlers())
+    return Worker(
+        carrel.workspaces,
+        meters,
+        handlers=carrel.airlock_work.handlers(),
+        chores=[
+            (SWEEP_SECONDS, carrel.people.end_expired_sessions),
+            (SWEEP_SECONDS, carrel.airlock_work.recover),
+        ],
+    )
 
 
 def make_gateway(carrel: Carrel) -> Gateway:

@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -44,6 +44,10 @@ class Pace:
     lease_seconds: float
 
 
+Chore = tuple[float, Callable[[], object]]
+"""What else to do, and the seconds between two times."""
+
+
 class Worker:
     """Takes work of every kind it has a handler for, until told to stop.
 
@@ -57,9 +61,11 @@ class Worker:
         meters: Meters,
         *,
         handlers: Mapping[str, Handler] | None = None,
+        chores: Sequence[Chore] = (),
         on_boundary: Boundary = no_boundary,
     ) -> None:
         settings = workspaces.settings
+        self._chores = chores
         self.pace = Pace(
             settings.worker_slots,
             settings.reconcile_seconds,
@@ -94,6 +100,7 @@ class Worker:
                 (self.pace.lease_seconds / 4, self._renew_leases),
                 (self.pace.reconcile_seconds, self._reconciler.reconcile),
                 (self.pace.meter_seconds, self._meters.sample_all),
+                *self._chores,
             )
         ]
         for helper in helpers:
