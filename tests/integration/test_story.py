@@ -111,4 +111,4 @@ def test_the_command_prints_every_step_as_json():
     rows = tre.carrel_json("demo", "--json")["steps"]
     assert [row["name"] for row in rows] == [name for name, _ in STEPS]
     assert all(row["ok"] and row["seconds"] >= 0 and row["detail"] for row in rows)
-    subprocess.run(["rm", "-rf", str(tre.home)], check=True)
+    tre.stop()

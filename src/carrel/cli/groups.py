@@ -26,6 +26,7 @@ COMMANDS = {
     "init": _Place("cli.host", "init"),
     "up": _Place("cli.host", "up"),
     "down": _Place("cli.host", "down"),
+    "destroy": _Place("cli.host", "destroy"),
     "restart": _Place("cli.host", "restart"),
     "status": _Place("cli.status", "status"),
     "login": _Place("cli.session", "login"),

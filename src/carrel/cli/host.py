@@ -1,5 +1,6 @@
 """The TRE on this machine: make its home, start it, stop it."""
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -96,6 +97,30 @@ def down(
     if not json:
         remark("Stopped." if ran else "Nothing ran.")
     show({"stopped": ran}, as_json=json)
+
+
+def destroy(
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Really: there is no way back but a backup.")
+    ] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Remove this TRE from the machine: processes, workspaces, every file, the whole home."""
+    given = settings()
+    if not yes:
+        raise InvalidRequest(
+            f"This deletes every workspace and file of the TRE in {given.home}, for good. "
+            "If you mean that: carrel destroy --yes"
+        )
+    if not setup.is_home(given.home):
+        raise InvalidRequest(f"{given.home} is not the home of a TRE; nothing was touched.")
+    with messages().status("Removing …"):
+        control.down(given, lambda: _stop_sandboxes(given))
+        control.purge(given)
+        shutil.rmtree(given.home)
+    if not json:
+        remark("Nothing of it is left.")
+    show({"destroyed": str(given.home)}, as_json=json)
 
 
 def restart(json: JsonFlag = False) -> None:

@@ -65,6 +65,11 @@ def is_prepared(settings: Settings) -> bool:
     )
 
 
+def is_home(folder: Path) -> bool:
+    """Whether a TRE lives in this folder, prepared or only configured."""
+    return (folder / CONFIG_NAME).is_file() or (folder / "secrets" / "master.key").is_file()
+
+
 def configure(settings: Settings, changes: Mapping[str, int | str]) -> Settings:
     """Write `changes` into the home's settings file and return the settings then in force."""
     if not changes:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import socket
 import ssl
 import subprocess
@@ -53,8 +52,7 @@ class ThrowAwayTre:
     def stop(self) -> None:
         """Stop everything and remove the home."""
         self.clients.close()
-        self.carrel("down")
-        shutil.rmtree(self.home)
+        self.carrel("destroy", "--yes")
 
     def level(self) -> str:
         """Return the isolation level that the running TRE found."""

@@ -90,6 +90,19 @@ def is_up(settings: Settings) -> bool:
     )
 
 
+def purge(settings: Settings) -> None:
+    """Leave nothing of this TRE's workspaces on the host. Its processes must have ended.
+
+    Raises `OutsideFailure` with what the launcher said if something stays.
+    """
+    command = [*roles.python_module("carrel.runtime.launcher"), "--home", str(settings.home)]
+    done = subprocess.run([*command, "--purge"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OutsideFailure(
+            f"Something of the workspaces could not be removed: {done.stderr.strip()[-500:]}"
+        )
+
+
 def status(settings: Settings) -> Sequence[RoleStatus]:
     """Say of each role what is true now."""
     return [_status(settings, name) for name in roles.ROLES]

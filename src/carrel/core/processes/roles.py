@@ -57,7 +57,7 @@ def plan(settings: Settings, account: Account) -> Sequence[Role]:
     }
     environment["HOME"] = str(settings.home)
     bare = {name: value for name, value in environment.items() if name in {"PATH", "LANG"}}
-    launcher = [*_python("carrel.runtime.launcher"), "--home", str(settings.home)]
+    launcher = [*python_module("carrel.runtime.launcher"), "--home", str(settings.home)]
     launcher += ["--socket", str(settings.launcher_socket), "--allow-uid", str(account.uid)]
     if settings.environments_root:
         launcher += ["--environments", str(settings.environments_root)]
@@ -65,7 +65,7 @@ def plan(settings: Settings, account: Account) -> Sequence[Role]:
     uid, gid = (account.uid, account.gid) if account.drops else (None, None)
     reveal = _reveal(settings, account) if account.drops else None
     for name in ROLES[1:]:
-        argv = [*_python("carrel.cli.main"), "--home", str(settings.home), name]
+        argv = [*python_module("carrel.cli.main"), "--home", str(settings.home), name]
         roles.append(Role(name, argv, environment, uid, gid, reveal))
     return roles
 
@@ -138,7 +138,8 @@ def _reveal(settings: Settings, account: Account) -> Mapping[str, Sequence[str]]
     return {str(key): [str(path) for path in value] for key, value in closed.items()} or None
 
 
-def _python(module: str) -> list[str]:
+def python_module(module: str) -> list[str]:
+    """Return the command that runs a module with this interpreter, and nothing of the folder."""
     return [sys.executable, "-I", "-m", module]
 
 
