@@ -13,7 +13,7 @@ CACHE=$ROOT/.cache
 PYTHON=$ROOT/.venv/bin/python
 HOST_PYTHON=/usr/bin/python3
 
-RUN_PACKAGES="python3 python3-venv ca-certificates bubblewrap libseccomp2 iproute2 nftables
+RUN_PACKAGES="python3 python3-venv ca-certificates bubblewrap libseccomp2 iproute2
   e2fsprogs util-linux passwd"
 TEST_PACKAGES="chromium postgresql nginx-light wrk git golang-github-containers-common"
 # npm may come with a Node.js from elsewhere, which Debian's package would conflict with.
