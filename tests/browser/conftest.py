@@ -45,7 +45,7 @@ def story(site: Site) -> Story:
     return tell(site)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, kept off the network."""
     with sync_playwright() as playwright:
