@@ -1,9 +1,14 @@
 """Does every request come to its end, whatever breaks on the way?"""
 
+from dataclasses import replace
+
 import pytest
 
 from carrel.airlock.rules import Severity, Stage, Status
+from carrel.airlock.scanners import standard_scanners
+from carrel.airlock.service.records import load_policy
 from carrel.airlock.stores import FolderStore, MemoryStore
+from carrel.airlock.work import AirlockWork
 from carrel.core.audit import verify
 from carrel.core.errors import OutsideFailure, Unavailable
 from tests.airlock import (
@@ -16,6 +21,8 @@ from tests.airlock import (
     killing,
 )
 from tests.factories import make_database
+
+SEVEN = b"group,n\nold,120\nyoung,7\n"
 
 
 @pytest.fixture
@@ -47,6 +54,25 @@ def test_a_broken_table_goes_back_to_its_author_with_the_reason(bench):
     bench.airlock.submit(bench.author, request.id)
     bench.run_work()
     assert status(bench, request) is Status.IN_REVIEW
+
+
+def test_a_request_is_examined_under_the_policy_it_was_sealed_under(bench):
+    request = bench.submitted("export", table__csv=SEVEN)
+    lax = bench.settings.model_copy(update={"small_count_threshold": 2})
+    bench.work = AirlockWork(replace(bench.ground, settings=lax), standard_scanners())
+    bench.run_work()
+    found = bench.airlock.list_findings(bench.reviewer, request.id)
+    assert [(f.rule, f.row, f.column) for f in found if f.severity is Severity.FLAG] == [
+        ("small_count", 3, 2)
+    ]
+
+
+def test_the_policy_of_a_seal_is_the_policy_its_hash_names(bench, database):
+    request = bench.submitted("export", table__csv=SEVEN)
+    with database.read() as connection:
+        sealed = load_policy(connection, request)
+    assert sealed == bench.airlock.policy
+    assert sealed.sha256 == request.policy_sha256
 
 
 def test_an_unknown_type_goes_back_and_an_import_may_be_of_any_type(bench):

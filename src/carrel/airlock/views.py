@@ -9,7 +9,6 @@ from carrel.airlock.rules import (
     EDITABLE,
     OWNERS,
     Action,
-    AirlockPolicy,
     AirlockRequest,
     Direction,
     Finding,
@@ -66,7 +65,6 @@ class RequestView:
     actions: Collection[Action]
     findings: Mapping[str, Sequence[Finding]]
     outbox: Sequence[OutboxFile]
-    limits: AirlockPolicy
     is_author: bool
     may_release: bool
 
@@ -111,7 +109,6 @@ def request_view(airlock: Airlock, actor: Actor, request: AirlockRequest) -> Req
         actions=allowed_user_actions(request.status, part),
         findings=by_file,
         outbox=airlock.list_outbox(actor, request.workspace_id) if collects else [],
-        limits=airlock.policy,
         is_author=actor.id == request.author_id,
         may_release=request.type is Direction.EXPORT
         and request.status is Status.APPROVED

@@ -16,6 +16,7 @@ from carrel.airlock import tables
 from carrel.airlock.ports import Ground, Scanner, Subject
 from carrel.airlock.rules import (
     DEADLINES,
+    AirlockPolicy,
     AirlockRequest,
     Direction,
     Finding,
@@ -36,7 +37,7 @@ from carrel.airlock.service.base import (
     Room,
     check_seal,
 )
-from carrel.airlock.service.records import load_request
+from carrel.airlock.service.records import load_policy, load_request
 from carrel.airlock.service.releasing import release_record
 from carrel.core.actors import system
 from carrel.core.errors import CarrelError, NotFound, Unavailable
@@ -102,9 +103,13 @@ class AirlockWork(Room):
         request = self._waiting(item, queue, Status.SUBMITTED)
         if request is None:
             return
+        with self._database.read() as connection:
+            policy = load_policy(connection, request)
         request = self._restaged(request, Stage.SEALED)
         with self._verified(request):
-            findings = [found for file in request.files for found in self._examine(request, file)]
+            findings = [
+                found for file in request.files for found in self._examine(request, file, policy)
+            ]
         with queue.fenced(item) as connection:
             self._write_stage(connection, request, Stage.SEALED)
             self._write_findings(connection, request, findings)
@@ -113,14 +118,16 @@ class AirlockWork(Room):
                 self._put_work(connection, FILE_AWAY, request)
             queue.complete(connection, item)
 
-    def _examine(self, request: AirlockRequest, file: RequestFile) -> Iterator[Finding]:
+    def _examine(
+        self, request: AirlockRequest, file: RequestFile, policy: AirlockPolicy
+    ) -> Iterator[Finding]:
         subject = Subject(
             name=file.name,
             direction=request.type,
             size_bytes=file.size_bytes,
             sha256=file.sha256,
             open=lambda: self._store.open(request.id, file.stage, file.id),
-            policy=self._ground.policy,
+            policy=policy,
             context=file.context,
         )
         for scanner in self._scanners:

@@ -217,6 +217,11 @@ class AirlockPolicy:
     )  # fmt: skip
     rules_version: str = "1"
 
+    @classmethod
+    def sealed(cls, kept: Mapping[str, Any]) -> "AirlockPolicy":
+        """Return the policy that a seal keeps as JSON."""
+        return cls(**{**kept, "export_types": tuple(kept["export_types"])})
+
     @property
     def sha256(self) -> str:
         """Hash of the policy's canonical JSON."""

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, select
 
 from carrel.airlock import tables
 from carrel.airlock.rules import (
+    AirlockPolicy,
     AirlockRequest,
     Direction,
     Finding,
@@ -71,6 +72,11 @@ def load_seal(connection: Connection, request_id: str, seal: int) -> Row[Any]:
     if row is None:
         raise NotFound("This request was not submitted yet, so nothing is sealed.")
     return row
+
+
+def load_policy(connection: Connection, request: AirlockRequest) -> AirlockPolicy:
+    """Return the rules that a request was sealed under, whatever is in force now."""
+    return AirlockPolicy.sealed(load_seal(connection, request.id, request.seal).policy)
 
 
 def _completed(connection: Connection, rows: Sequence[_AnyRow]) -> list[AirlockRequest]:
