@@ -1,6 +1,7 @@
 """Do accounts, sign-in, sessions and roles hold on a real database?"""
 
 import threading
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pyotp
 import pytest
 from argon2 import PasswordHasher
+from sqlalchemy import Connection
 
 from carrel.core.actors import Actor, TreRole, WorkspaceRole, system
 from carrel.core.audit import Audit, list_events, verify
@@ -37,6 +39,7 @@ class House:
     database: Database
     clock: ManualClock
     heard: list[Event]
+    events: Events
 
     def actions(self) -> list[str]:
         with self.database.read() as connection:
@@ -55,11 +58,8 @@ class House:
         return actor
 
 
-def make_people(database: Database, clock: ManualClock, home: Path) -> tuple[People, list[Event]]:
-    events, heard = Events(), []
-    for kind in (RolesChanged, SessionEnded, AccountDisabled):
-        events.subscribe(kind, lambda _connection, event: heard.append(event))
-    people = People(
+def make_people(database: Database, clock: ManualClock, home: Path, events: Events) -> People:
+    return People(
         database=database,
         audit=Audit(clock),
         events=events,
@@ -67,17 +67,19 @@ def make_people(database: Database, clock: ManualClock, home: Path) -> tuple[Peo
         settings=load(home),
         proofs=local_proofs(database, KeyRing(home), Passwords(QUICK)),
     )
-    return people, heard
 
 
 @pytest.fixture
 def house(database, clock, tmp_path) -> House:
-    people, heard = make_people(database, clock, tmp_path)
+    events, heard = Events(), []
+    for kind in (RolesChanged, SessionEnded, AccountDisabled):
+        events.subscribe(kind, lambda _connection, event: heard.append(event))
+    people = make_people(database, clock, tmp_path, events)
     for name, role in (("ada", TreRole.ADMIN), ("rosa", TreRole.USER)):
         people.create_account(
             ROOT, username=name, display_name=name.title(), password=PASSWORD, tre_roles={role}
         )
-    return House(people, database, clock, heard)
+    return House(people, database, clock, heard, events)
 
 
 # Accounts --------------------------------------------------------------------------------------
@@ -114,6 +116,39 @@ def test_the_last_administrator_cannot_be_disabled(house):
         tre_roles=frozenset({TreRole.ADMIN}),
     )
     assert house.people.set_active(ada, ada.id, active=False).is_active is False
+
+
+def test_two_administrators_cannot_disable_each_other_at_once(house):
+    """One waits inside its transaction until the other has had time to count too."""
+    ada = house.actor("ada")
+    grace = house.people.create_account(
+        ROOT, username="grace", display_name="G", password=PASSWORD, tre_roles={TreRole.ADMIN}
+    )
+    counted, outcomes = threading.Event(), {}
+
+    def linger(_connection: Connection, _event: Event) -> None:
+        counted.set()
+        time.sleep(0.5)
+
+    house.events.subscribe(AccountDisabled, linger)
+
+    def disable(account_id: str) -> None:
+        try:
+            house.people.set_active(ROOT, account_id, active=False)
+            outcomes[account_id] = "disabled"
+        except Conflict:
+            outcomes[account_id] = "refused"
+
+    first = threading.Thread(target=disable, args=(grace.id,))
+    second = threading.Thread(target=disable, args=(ada.id,))
+    first.start()
+    assert counted.wait(10)
+    second.start()
+    first.join()
+    second.join()
+    assert outcomes == {grace.id: "disabled", ada.id: "refused"}
+    active = [account for account in house.people.list_accounts(ROOT) if account.is_active]
+    assert {account.username for account in active} == {"ada", "rosa"}
 
 
 def test_disabling_ends_sessions_at_once_and_enabling_does_not_bring_them_back(house):
@@ -160,7 +195,7 @@ def test_guessing_waits_and_the_wait_survives_a_restart(house, tmp_path, name):
         with pytest.raises(NotAuthenticated):
             house.people.sign_in(name, "guess", client="10.0.0.9")
     assert house.actions()[-1] == "session.throttled"
-    restarted, _ = make_people(house.database, house.clock, tmp_path)
+    restarted = make_people(house.database, house.clock, tmp_path, Events())
     with pytest.raises(Denied, match="Wait 5 seconds"):
         restarted.sign_in(name, PASSWORD, client="10.0.0.1")
     house.clock.advance(5)

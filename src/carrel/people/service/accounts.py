@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, select, update
 
 from carrel.core.actors import Actor, TreRole
 from carrel.core.errors import Conflict, NotFound
@@ -18,7 +18,7 @@ from carrel.people.rules import (
     check_password,
     check_username,
 )
-from carrel.people.service.base import NO_ACCOUNT, Room, make_account
+from carrel.people.service.base import NO_ACCOUNT, Room, locked, make_account
 from carrel.people.tables import account_roles, accounts
 
 
@@ -101,12 +101,16 @@ class Accounts(Room):
         """
         check_admin(actor)
         with self._database.write() as connection:
+            admins = () if active else self._lock_admins(connection)
             row = self._row(connection, account_id)
             before = self._account(connection, row)
             if before.is_active == active:
                 return before
-            if not active:
-                self._check_not_last_admin(connection, before)
+            if list(admins) == [account_id]:
+                raise Conflict(
+                    "This is the last active TRE administrator. Make another one first, "
+                    "or nobody could administer this TRE."
+                )
             changed = connection.execute(
                 update(accounts)
                 .where(accounts.c.id == account_id)
@@ -126,20 +130,16 @@ class Accounts(Room):
         row = connection.execute(query).one_or_none()
         return None if row is None else self._account(connection, row)
 
-    def _check_not_last_admin(self, connection: Connection, account: Account) -> None:
-        if TreRole.ADMIN not in account.tre_roles:
-            return
-        others = (
-            select(func.count())
-            .select_from(accounts.join(account_roles))
-            .where(
-                account_roles.c.role == TreRole.ADMIN,
-                accounts.c.is_active,
-                accounts.c.id != account.id,
-            )
+    @staticmethod
+    def _lock_admins(connection: Connection) -> Sequence[str]:
+        """Return the active administrators' ids; none is disabled before this transaction ends.
+
+        Always locked in the same order, and before any other account, so that nobody deadlocks.
+        """
+        admins = (
+            select(accounts.c.id)
+            .join(account_roles)
+            .where(account_roles.c.role == TreRole.ADMIN, accounts.c.is_active)
+            .order_by(accounts.c.id)
         )
-        if connection.execute(others).scalar_one() == 0:
-            raise Conflict(
-                "This is the last active TRE administrator. Make another one first, "
-                "or nobody could administer this TRE."
-            )
+        return connection.execute(locked(admins, connection, of=accounts)).scalars().all()

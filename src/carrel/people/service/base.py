@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, Table, select
 
 from carrel.core.actors import Actor, TreRole
 from carrel.core.audit import Audit
@@ -88,8 +88,8 @@ def make_account(row: Row[Any], roles: frozenset[TreRole]) -> Account:
     )
 
 
-def locked(query: Select[Any], connection: Connection) -> Select[Any]:
-    """Lock the rows for this transaction; SQLite's writers are alone anyway."""
+def locked(query: Select[Any], connection: Connection, *, of: Table | None = None) -> Select[Any]:
+    """Lock the rows (of one table) for this transaction; SQLite's writers are alone anyway."""
     if connection.dialect.name == "postgresql":
-        return query.with_for_update()
+        return query.with_for_update(of=of)
     return query
