@@ -15,7 +15,7 @@ from tests.factories import make_actor
 ACTIONS = ("install", "upgrade", "uninstall", "start")
 
 
-@pytest.mark.parametrize("status", [*Status, *SUCCESS_WORDS, *FAILURE_WORDS, *UNDER_WAY])
+@pytest.mark.parametrize("status", sorted({*Status, *SUCCESS_WORDS, *FAILURE_WORDS, *UNDER_WAY}))
 def test_every_status_has_words_and_a_colour_of_its_own(status):
     assert status in looks.LOOKS
 
