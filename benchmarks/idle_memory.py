@@ -32,7 +32,7 @@ LIMIT_MIB = 2.0
 
 def run() -> list[dict[str, Any]]:
     """Return the promise about idle workspaces. Needs root, for the reference."""
-    with throwaway_launcher() as runtime:
+    with throwaway_launcher(LocalRuntime) as runtime:
         first, _ = runtime.uid_range()
         measured, reference = [], []
         for _ in range(ROUNDS):

@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks._rows import promise
 from carrel.core.ids import new_id
 from carrel.evidence.throwaway import throwaway_launcher
+from carrel.runtime.local import LocalRuntime
 from carrel.runtime.ports import Member, SandboxPlan, WorkspacePlan
 
 ROUNDS = 15
@@ -28,7 +29,7 @@ _BARE_SANDBOX = (
 
 def run() -> list[dict[str, Any]]:
     """Return the promises about starts, as medians. Needs root, for the reference."""
-    with throwaway_launcher() as runtime:
+    with throwaway_launcher(LocalRuntime) as runtime:
         last = runtime.uid_range()[1]
         prepare, bare_prepare, start, bare_start = [], [], [], []
         for _ in range(ROUNDS):

@@ -1,7 +1,8 @@
-"""How does Carrel fit together? The only module that chooses implementations; read it first.
+"""How does Carrel fit together? It chooses every implementation; read it first.
 
 `build` makes the use cases of every room over one database and one runtime; each `run_…` is the
-process of one role, which `carrel up` (or systemd, or a pod) starts.
+process of one role, which `carrel up` (or systemd, or a pod) starts. The few choices that quick
+commands need without the rest are in `choices`.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from carrel.airlock.service import Airlock
 from carrel.airlock.stores import FolderStore
 from carrel.airlock.work import AirlockWork
 from carrel.api.assembly import create_app
+from carrel.choices import database_of, runtime_of
 from carrel.core import certificates
 from carrel.core.audit import Audit
 from carrel.core.clock import Clock, SystemClock
@@ -58,12 +60,12 @@ from carrel.people.service import People
 from carrel.portal import pages as portal_pages
 from carrel.portal.health import Health
 from carrel.portal.trail import AuditTrail
-from carrel.runtime.local import LocalRuntime
 from carrel.workspaces import pages as workspace_pages
 from carrel.workspaces import routes as workspace_routes
 from carrel.workspaces.meters import Meters
 from carrel.workspaces.ports import WorkspaceRuntime
 from carrel.workspaces.service import Workspaces
+from carrel.workspaces.store import is_workspace
 from carrel.workspaces.worker import Worker
 
 log = structlog.get_logger()
@@ -115,8 +117,8 @@ def build(
 ) -> Carrel:
     """Choose an implementation for every port; tests give their own runtime and clock."""
     clock = clock or SystemClock()
-    runtime = runtime or LocalRuntime(settings.launcher_socket, settings.environments_root)
-    database = Database(settings.database)
+    runtime = runtime or runtime_of(settings)
+    database = database_of(settings)
     audit, events, keys = Audit(clock), Events(), KeyRing(settings.home)
     queue = Queue(database, clock, lease_seconds=settings.lease_seconds)
     people = People(
@@ -126,6 +128,7 @@ def build(
         clock=clock,
         settings=settings,
         proofs=local_proofs(database, keys),
+        is_workspace=is_workspace,
     )
     workspaces = Workspaces(
         database=database,
@@ -196,7 +199,7 @@ def make_worker(carrel: Carrel) -> Worker:
         database=carrel.database,
         clock=carrel.clock,
         runtime=carrel.runtime,
-        door_bytes=lambda: _door_bytes(carrel.database),
+        door_bytes=lambda resource_id=None: _door_bytes(carrel.database, resource_id),
     )
     return Worker(
         carrel.workspaces,
@@ -338,11 +341,11 @@ def _alive(carrel: Carrel, role: Role) -> Iterator[None]:
             log.warning("database_away", detail=error.log_detail)
 
 
-def _door_bytes(database: Database) -> Mapping[str, int]:
+def _door_bytes(database: Database, resource_id: str | None) -> Mapping[str, int]:
     """Return the bytes through both doors since ever, by resource or workspace id."""
     with database.read() as connection:
         packages = {
             space: moved.received_bytes + moved.sent_bytes
-            for space, moved in traffic(connection).items()
+            for space, moved in traffic(connection, resource_id).items()
         }
-        return {**packages, **door_totals(connection)}
+        return {**packages, **door_totals(connection, resource_id)}

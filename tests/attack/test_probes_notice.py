@@ -11,6 +11,7 @@ from carrel.evidence.probes import PROBES
 from carrel.evidence.proving import prove
 from carrel.evidence.rules import Place
 from carrel.evidence.throwaway import throwaway_launcher
+from carrel.runtime.local import LocalRuntime
 
 pytestmark = pytest.mark.root
 
@@ -44,7 +45,7 @@ CANNOT_SHOW = {
 
 
 def test_a_strong_host_has_nothing_open_and_every_control_shows_its_point():
-    with throwaway_launcher() as runtime:
+    with throwaway_launcher(LocalRuntime) as runtime:
         report = prove(runtime, doors=door_probes())
 
     assert [(line.probe.id, line.observed_text) for line in report.open] == []
@@ -73,7 +74,7 @@ def test_a_strong_host_has_nothing_open_and_every_control_shows_its_point():
     ],
 )
 def test_the_matching_probe_notices_a_broken_protection(weakening, must_notice, may_notice_only):
-    with throwaway_launcher(weaken=weakening) as runtime:
+    with throwaway_launcher(LocalRuntime, weaken=weakening) as runtime:
         report = prove(runtime, places=FROM_INSIDE)
 
     noticed = {line.probe.id for line in report.open}

@@ -44,3 +44,23 @@ def test_every_table_is_where_the_migrations_look():
         and path.parent.name != "core"
     ]
     assert elsewhere == []
+
+
+CHOSEN = {"Database", "LocalRuntime", "MemoryRuntime", "FolderStore", "MemoryStore"}
+MAY_CHOOSE = {
+    "carrel/app.py": "the roof",
+    "carrel/choices.py": "its part for quick commands",
+    "carrel/migrations/__init__.py": "runs before there are tables to use",
+    "carrel/migrations/__main__.py": "compares with a scratch database",
+    "carrel/evidence/doors/hosting.py": "attacks the doors over a database that is gone afterwards",
+}
+
+
+def called(path: Path) -> set[str]:
+    """Names of what a module calls or makes."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return {getattr(node.func, "id", getattr(node.func, "attr", "")) for node in calls}
+
+
+def test_only_the_roof_chooses_implementations():
+    assert [name(p) for p in SOURCES if called(p) & CHOSEN and name(p) not in MAY_CHOOSE] == []

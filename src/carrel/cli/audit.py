@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from carrel.choices import database_of
 from carrel.cli import client, refer
 from carrel.cli.output import JsonFlag, messages, moment, remark, show, table
 from carrel.cli.target import settings
@@ -83,4 +84,4 @@ def _database() -> Database:
     given = settings()
     if not given.database_url and not (given.home / "carrel.db").exists():
         raise NotFound(f"There is no TRE in {given.home}. Give --home, or run: carrel init")
-    return Database(given.database)
+    return database_of(given)

@@ -33,7 +33,7 @@ COMMANDS = {
     "logout": _Place("cli.session", "logout"),
     "whoami": _Place("cli.session", "whoami"),
     "demo": _Place("cli.demo", "demo"),
-    "prove": _Place("evidence.commands", "prove"),
+    "prove": _Place("cli.prove", "prove"),
     "openapi": _Place("cli.roles", "openapi"),
     "serve": _Place("cli.roles", "serve"),
     "work": _Place("cli.roles", "work"),

@@ -161,9 +161,9 @@ def _administrator(given: Settings, username: str, *, password_stdin: bool) -> d
 
 
 def _stop_sandboxes(given: Settings) -> None:
-    from carrel.runtime.local import LocalRuntime  # noqa: PLC0415 - only `down` needs it
+    from carrel.choices import runtime_of  # noqa: PLC0415 - only `down` needs it
 
-    runtime = LocalRuntime(given.launcher_socket)
+    runtime = runtime_of(given)
     for workspace_id in runtime.running():
         runtime.rest(workspace_id)
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from carrel.choices import runtime_of
 from carrel.cli import refer, setup
 from carrel.cli.client import Api
 from carrel.cli.follow import has_ended
@@ -19,7 +20,6 @@ from carrel.cli.output import remark
 from carrel.core.clock import monotonic
 from carrel.core.errors import CarrelError, OutsideFailure
 from carrel.core.settings import Settings
-from carrel.runtime.local import LocalRuntime
 from carrel.runtime.ports import Level
 from carrel.workspaces.rules import FAILURE_WORDS
 
@@ -83,7 +83,7 @@ def _sign_in(settings: Settings, username: str, password: str) -> Api:
 
 def _template(settings: Settings) -> str:
     """Return the workspace template that this host can give."""
-    level = LocalRuntime(settings.launcher_socket).self_test().level
+    level = runtime_of(settings).self_test().level
     if level is Level.A:
         return "restricted"
     remark(f"This host gives isolation level {level}: the demo workspace is an unrestricted one.")

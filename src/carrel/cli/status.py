@@ -9,13 +9,12 @@ import typer
 from rich.console import Console
 from sqlalchemy import select
 
+from carrel.choices import database_of, runtime_of
 from carrel.cli.output import JsonFlag, remark, show, table
 from carrel.cli.target import settings
-from carrel.core.database import Database
 from carrel.core.errors import CarrelError
 from carrel.core.processes import control
 from carrel.core.settings import Settings
-from carrel.runtime.local import LocalRuntime
 from carrel.runtime.ports import Leftover, SelfTest
 from carrel.workspaces.rules import ResourceKind
 from carrel.workspaces.tables import resources
@@ -44,7 +43,7 @@ def unaccounted(found: Sequence[Leftover], living: Mapping[str, str]) -> Sequenc
 
 
 def _show_leftovers(given: Settings, *, as_json: bool) -> None:
-    found = LocalRuntime(given.launcher_socket).leftovers()
+    found = runtime_of(given).leftovers()
     rows = [asdict(one) for one in unaccounted(found, _workspaces(given))]
     human = table(
         ("Kind", "Name", "Workspace"),
@@ -74,7 +73,7 @@ def _look(given: Settings) -> dict[str, Any]:
 
 def _self_test(given: Settings) -> tuple[SelfTest | None, str]:
     try:
-        return LocalRuntime(given.launcher_socket).self_test(), ""
+        return runtime_of(given).self_test(), ""
     except CarrelError as error:
         return None, str(error)
 
@@ -83,7 +82,7 @@ def _workspaces(given: Settings) -> Mapping[str, str]:
     """Return the status of every workspace that is not deleted, by id."""
     if not given.database_url and not (given.home / "carrel.db").exists():
         return {}
-    database = Database(given.database)
+    database = database_of(given)
     query = select(resources.c.id, resources.c.status).where(
         resources.c.kind == ResourceKind.WORKSPACE, resources.c.deleted_at.is_(None)
     )

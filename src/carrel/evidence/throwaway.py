@@ -5,23 +5,35 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from carrel.core.clock import monotonic
 from carrel.core.errors import Unavailable
-from carrel.runtime.local import LocalRuntime
 
 START_SECONDS = 60.0
 _MARKER = "weakened-for-tests"
 
 
+class Answering(Protocol):
+    """What is asked to see that the launcher is there."""
+
+    def uid_range(self) -> tuple[int, int]:
+        """Return the first and the last host id; raises `Unavailable` if nobody answers."""
+        ...
+
+
+R = TypeVar("R", bound=Answering)
+
+
 @contextmanager
-def throwaway_launcher(*, weaken: str = "") -> Iterator[LocalRuntime]:
+def throwaway_launcher(connect: Callable[[Path], R], *, weaken: str = "") -> Iterator[R]:
     """Run a launcher with a home of its own; everything of it is gone at the end.
 
-    `weaken` breaks one protection on purpose, so that tests can see the probes notice.
+    `connect` makes the runtime of the launcher at a socket. `weaken` breaks one protection on
+    purpose, so that tests can see the probes notice.
     Raises `Unavailable` with what the launcher said if it does not start.
     """
     home = Path(tempfile.mkdtemp(prefix="carrel-proof-home-"))
@@ -34,7 +46,7 @@ def throwaway_launcher(*, weaken: str = "") -> Iterator[LocalRuntime]:
         with (home / "launcher.log").open("wb") as log:
             process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            runtime = LocalRuntime(socket_path)
+            runtime = connect(socket_path)
             _await(process, runtime, home / "launcher.log")
             yield runtime
         finally:
@@ -45,7 +57,7 @@ def throwaway_launcher(*, weaken: str = "") -> Iterator[LocalRuntime]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _await(process: "subprocess.Popen[bytes]", runtime: LocalRuntime, log: Path) -> None:
+def _await(process: "subprocess.Popen[bytes]", runtime: Answering, log: Path) -> None:
     until = monotonic() + START_SECONDS
     while True:
         try:

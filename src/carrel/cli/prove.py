@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import orjson
@@ -11,33 +10,33 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from carrel.choices import database_of, runtime_at, runtime_of
+from carrel.cli.target import settings as given_settings
 from carrel.core import logs
 from carrel.core.actors import system
 from carrel.core.audit import Audit
 from carrel.core.clock import SystemClock, monotonic
-from carrel.core.database import Database
 from carrel.core.errors import Unavailable
-from carrel.core.settings import Settings, load
+from carrel.core.settings import Settings
 from carrel.evidence.doors import door_probes
+from carrel.evidence.proving import ProvableRuntime
 from carrel.evidence.proving import prove as run_probes
 from carrel.evidence.rules import Line, Report
 from carrel.evidence.service import Proofs
 from carrel.evidence.throwaway import throwaway_launcher
-from carrel.runtime.local import LocalRuntime
 
 JsonFlag = Annotated[
     bool, typer.Option("--json", help="Print the report as one JSON document on standard output.")
 ]
 
 
-def prove(context: typer.Context, json: JsonFlag = False) -> None:
+def prove(json: JsonFlag = False) -> None:
     """Attack every kind of workspace from inside, with controls outside, and report.
 
     Uses the TRE that runs on this machine and keeps the report there; if none runs, uses a
     throw-away launcher. Exit status 1 if any way is open.
     """
-    home: Path | None = context.find_root().params.get("home")
-    settings = load(home)
+    settings = given_settings()
     console = Console(stderr=True)
     logs.configure("prove", "error")
     began = monotonic()
@@ -59,21 +58,21 @@ def prove(context: typer.Context, json: JsonFlag = False) -> None:
 
 
 @contextmanager
-def _runtime(settings: Settings, console: Console) -> Iterator[tuple[LocalRuntime, bool]]:
+def _runtime(settings: Settings, console: Console) -> Iterator[tuple[ProvableRuntime, bool]]:
     """Give the runtime of the running TRE, or a throw-away one; the second value says which."""
-    runtime = LocalRuntime(settings.launcher_socket)
+    runtime = runtime_of(settings)
     try:
         runtime.uid_range()
     except Unavailable:
         console.print("No TRE runs here; a throw-away launcher is used, and nothing is kept.")
-        with throwaway_launcher() as alone:
+        with throwaway_launcher(runtime_at) as alone:
             yield alone, False
         return
     yield runtime, True
 
 
 def _keep(settings: Settings, report: Report, seconds: float) -> None:
-    database, clock = Database(settings.database), SystemClock()
+    database, clock = database_of(settings), SystemClock()
     try:
         proofs = Proofs(database=database, audit=Audit(clock), clock=clock)
         proofs.keep(system("prove"), report, seconds=seconds)
