@@ -250,6 +250,7 @@ def run_serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # whoever connects could write them, and choose whom we throttle
         backlog=BACKLOG,
         timeout_graceful_shutdown=3,
     )
