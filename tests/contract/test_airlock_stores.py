@@ -1,7 +1,13 @@
 """Does every store keep the contract of the port `Store`?"""
 
 import hashlib
+import os
 import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +31,30 @@ def put(store, content: bytes = b"content", request_id: str = REQUEST) -> str:
     file_id = new_id()
     store.put(request_id, file_id, [content], limit_bytes=LIMIT)
     return file_id
+
+
+def age(folder: Path) -> None:
+    """Let every file of a folder be an hour old."""
+    for path in folder.iterdir():
+        os.utime(path, (time.time() - 3600,) * 2)
+
+
+_listeners: list[Callable[[str], None]] = []
+
+
+@cache
+def _hook() -> None:
+    """Python lets nobody take an audit hook away again, so there is one for all tests."""
+    sys.addaudithook(lambda event, _: [heard(event) for heard in _listeners])
+
+
+@contextmanager
+def listening(heard: Callable[[str], None]) -> Iterator[None]:
+    """Tell `heard` what the interpreter is about to ask of the system."""
+    _hook()
+    _listeners.append(heard)
+    yield
+    _listeners.remove(heard)
 
 
 def read(store, stage: Stage, file_id: str, request_id: str = REQUEST) -> bytes:
@@ -132,6 +162,7 @@ def test_abandoned_uploads_are_removed_and_running_ones_are_not(tmp_path):
     def slow():
         yield b"first"
         (partial / "left-by-a-kill").write_bytes(b"half")
+        age(partial)
         assert store.remove_partial() == 1
         yield b"second"
 
@@ -139,6 +170,39 @@ def test_abandoned_uploads_are_removed_and_running_ones_are_not(tmp_path):
     store.put(REQUEST, file_id, slow(), limit_bytes=LIMIT)
     assert read(store, Stage.DRAFT, file_id) == b"firstsecond"
     assert list(partial.iterdir()) == []
+
+
+def test_a_file_that_is_not_locked_yet_is_not_abandoned(tmp_path):
+    store = FolderStore(tmp_path / "airlock")
+    put(store)
+    just_made = tmp_path / "airlock" / ".partial" / new_id()
+    just_made.touch()
+    assert store.remove_partial() == 0
+    assert just_made.exists()
+    age(just_made.parent)
+    assert store.remove_partial() == 1
+
+
+@pytest.mark.parametrize("window", ["fcntl.flock", "os.rename"])
+def test_no_sweep_takes_an_upload_before_it_is_in_its_place(tmp_path, window):
+    store = FolderStore(tmp_path / "airlock")
+    partial = tmp_path / "airlock" / ".partial"
+    swept: list[int] = []
+
+    def at(event):
+        if event == window and not swept:
+            swept.append(0)  # a sweep locks too: once is enough
+            swept[0] = store.remove_partial()
+
+    def old():
+        yield b"content"
+        age(partial)
+
+    file_id = new_id()
+    with listening(at):
+        store.put(REQUEST, file_id, old(), limit_bytes=LIMIT)
+    assert swept == [0]
+    assert read(store, Stage.DRAFT, file_id) == b"content"
 
 
 @pytest.fixture

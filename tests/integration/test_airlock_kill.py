@@ -1,8 +1,10 @@
 """What does `kill -9` in the middle of an upload leave behind?"""
 
+import os
 import signal
 import subprocess
 import sys
+import time
 
 from carrel.airlock.stores import FolderStore
 from carrel.core.ids import new_id
@@ -29,6 +31,8 @@ def test_a_killed_upload_is_not_there_and_can_be_repeated(tmp_path):
     assert child.stdout is not None
     assert child.stdout.readline() == b"half\n"
     store = FolderStore(root)
+    (partial,) = (root / ".partial").iterdir()
+    os.utime(partial, (time.time() - 3600,) * 2)
     assert store.remove_partial() == 0
     child.send_signal(signal.SIGKILL)
     child.wait()

@@ -13,12 +13,14 @@ from typing import BinaryIO
 
 from carrel.airlock.ports import Stored
 from carrel.airlock.rules import Stage
+from carrel.core.clock import Clock, SystemClock
 from carrel.core.errors import InvalidRequest, NotFound, OutsideFailure, Unavailable
 from carrel.core.ids import new_id
 from carrel.runtime.launcher.names import is_id
 
 _PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOMEM})
 _PARTIAL = ".partial"
+_ABANDONED_SECONDS = 60.0
 
 
 def _too_large(limit_bytes: int) -> InvalidRequest:
@@ -36,8 +38,9 @@ def _absent() -> NotFound:
 class FolderStore:
     """Keeps objects below `root` as `<request>/<stage>/<file id>`, readable by Carrel alone."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, clock: Clock | None = None) -> None:
         self._root = root
+        self._clock = clock or SystemClock()
 
     def put(
         self, request_id: str, file_id: str, content: Iterable[bytes], *, limit_bytes: int
@@ -47,15 +50,11 @@ class FolderStore:
         with _translated():
             _make_folder(self._root / _PARTIAL)
             _make_folder(target.parent)
-        partial = self._root / _PARTIAL / new_id()
-        try:
-            stored = _write(partial, content, limit_bytes)
+        with _locked(self._root / _PARTIAL / new_id()) as (partial, descriptor):
+            stored = _write(descriptor, content, limit_bytes)
             with _translated():
-                partial.rename(target)
+                partial.rename(target)  # before the lock ends: see remove_partial
                 _flush_folder(target.parent)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
         return stored
 
     def open(self, request_id: str, stage: Stage, file_id: str) -> BinaryIO:
@@ -97,8 +96,13 @@ class FolderStore:
         return sorted((Stage(path.parent.name), path.name) for path in folder.glob("*/*"))
 
     def remove_partial(self) -> int:
-        """Remove what killed uploads left, and nothing that is being written. Returns how many."""
-        return sum(_remove_abandoned(path) for path in (self._root / _PARTIAL).glob("*"))
+        """Remove what killed uploads left, and nothing that is being written. Returns how many.
+
+        A running upload holds a lock until its file is in place; a file that is younger than a
+        minute may be one that is not locked yet.
+        """
+        before = self._clock.now().timestamp() - _ABANDONED_SECONDS
+        return sum(_remove_abandoned(path, before) for path in (self._root / _PARTIAL).glob("*"))
 
     def _folder(self, request_id: str) -> Path:
         if not is_id(request_id):
@@ -111,29 +115,41 @@ class FolderStore:
         return self._folder(request_id) / stage.value / file_id
 
 
-def _write(path: Path, content: Iterable[bytes], limit_bytes: int) -> Stored:
-    digest, size = hashlib.sha256(), 0
+@contextmanager
+def _locked(path: Path) -> Iterator[tuple[Path, int]]:
+    """Make a file that nobody else removes before the end; removes it if it fails."""
     with _translated():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # held while we live: see remove_partial
-        for chunk in content:
-            size += len(chunk)
-            if size > limit_bytes:
-                raise _too_large(limit_bytes)
-            digest.update(chunk)
-            with _translated():
-                _write_all(descriptor, chunk)
         with _translated():
-            os.fsync(descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield path, descriptor
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)
+
+
+def _write(descriptor: int, content: Iterable[bytes], limit_bytes: int) -> Stored:
+    digest, size = hashlib.sha256(), 0
+    for chunk in content:
+        size += len(chunk)
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+        digest.update(chunk)
+        with _translated():
+            _write_all(descriptor, chunk)
+    with _translated():
+        os.fsync(descriptor)
     return Stored(digest.hexdigest(), size)
 
 
-def _remove_abandoned(path: Path) -> bool:
+def _remove_abandoned(path: Path, before: float) -> bool:
     try:
         with path.open("rb") as content:
+            if os.fstat(content.fileno()).st_mtime > before:
+                return False
             fcntl.flock(content, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
     except (BlockingIOError, FileNotFoundError):
