@@ -193,8 +193,8 @@ def make_web(carrel: Carrel) -> FastAPI:
     return create_app(carrel.services, carrel.settings, authenticator, PAGES, APIS)
 
 
-def make_worker(carrel: Carrel) -> Worker:
-    """Return a worker that knows every kind of work."""
+def make_worker(carrel: Carrel, *, sweep_seconds: float = SWEEP_SECONDS) -> Worker:
+    """Return a worker that knows every kind of work, and the chores of the house."""
     meters = Meters(
         database=carrel.database,
         clock=carrel.clock,
@@ -206,8 +206,8 @@ def make_worker(carrel: Carrel) -> Worker:
         meters,
         handlers=carrel.airlock_work.handlers(),
         chores=[
-            (SWEEP_SECONDS, carrel.people.end_expired_sessions),
-            (SWEEP_SECONDS, carrel.airlock_work.recover),
+            (sweep_seconds, carrel.people.end_expired_sessions),
+            (sweep_seconds, carrel.airlock_work.recover),
         ],
     )
 
