@@ -5,9 +5,9 @@ from sqlalchemy import func, select
 
 from carrel.core.audit import Audit, list_events
 from carrel.packages.egress_rules import ProxyAsk
-from carrel.packages.records import Records, list_downloads, traffic
+from carrel.packages.records import Records, Traffic, list_downloads, traffic
 from carrel.packages.rules import IndexFile
-from carrel.packages.tables import egress_log, package_bytes, package_misses
+from carrel.packages.tables import egress_bytes, egress_log, package_bytes, package_misses
 
 FILE = IndexFile(
     name="demo",
@@ -115,3 +115,17 @@ def test_connections_are_logged_before_and_after(records, database):
         assert traffic(connection)["w1"].received_bytes == 7
         outcomes = set(connection.execute(select(egress_log.c.outcome)).scalars())
     assert outcomes == {"closed", "private_address"}
+
+
+def test_totals_are_one_row_per_workspace_however_much_moved(records, database):
+    for workspace in ("w1", "w1", "w1", "w2"):
+        row = records.open_connection(workspace, ProxyAsk("example.org", 443, None))
+        for _ in range(2):  # closed twice counts once
+            records.close_connection(row, "closed", sent_bytes=3, received_bytes=7)
+        records.count_bytes(workspace, 10)
+        records.flush_bytes()
+    with database.read() as connection:
+        assert len(connection.execute(select(egress_bytes)).all()) == 2
+        assert traffic(connection) == {"w1": Traffic(51, 9), "w2": Traffic(17, 3)}
+        assert traffic(connection, "w2") == {"w2": Traffic(17, 3)}
+        assert traffic(connection, "w3") == {}

@@ -1,6 +1,6 @@
 """How does Carrel talk to its database? One writer at a time, each change with its audit event."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +13,13 @@ from sqlalchemy import (
     Engine,
     MetaData,
     String,
+    Table,
     TypeDecorator,
     create_engine,
     event,
     text,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 
 from carrel.core.errors import Conflict, Unavailable
@@ -113,6 +115,25 @@ class Database:
     def close(self) -> None:
         """Give back every connection."""
         self.engine.dispose()
+
+
+def add_up(
+    connection: Connection,
+    table: Table,
+    keys: Mapping[str, str],
+    amounts: Mapping[str, int],
+    values: Mapping[str, Any],
+) -> None:
+    """Add `amounts` to the one row of counters with these `keys`, made here if it is missing.
+
+    `values` are simply set. Writers at once do not lose each other's amounts.
+    """
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(table).values({**keys, **amounts, **values})
+    changes = {name: table.c[name] + insert.excluded[name] for name in amounts}
+    connection.execute(
+        insert.on_conflict_do_update(index_elements=list(keys), set_={**changes, **values})
+    )
 
 
 @contextmanager

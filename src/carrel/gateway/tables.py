@@ -1,6 +1,6 @@
 """Where are entry tickets and the bytes through the door kept?"""
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, String, Table
+from sqlalchemy import BigInteger, Column, ForeignKey, String, Table
 
 from carrel.core.database import Moment, metadata
 
@@ -17,13 +17,10 @@ gateway_tickets = Table(
 door_bytes = Table(
     "door_bytes",
     metadata,
-    Column(
-        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
-    ),
-    Column("resource_id", String(36), nullable=False),
+    Column("resource_id", String(36), primary_key=True),
+    Column("direction", String(3), primary_key=True),  # in: to the tool; out: to the browser
     Column("workspace_id", String(36), nullable=False),
-    Column("direction", String(3), nullable=False),  # in: to the tool; out: to the browser
-    Column("bytes", BigInteger, nullable=False),  # since the sample before
-    Column("sampled_at", Moment, nullable=False),
-    Index("ix_door_bytes_resource", "resource_id", "sampled_at"),
+    Column("bytes", BigInteger, nullable=False),
+    Column("updated_at", Moment, nullable=False),
 )
+"""Counters that never run backwards: what went through the door to each tool, ever."""

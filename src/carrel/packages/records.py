@@ -6,18 +6,26 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Table, delete, func, select, update
 
 from carrel.core.actors import system
 from carrel.core.audit import Audit
 from carrel.core.clock import Clock
-from carrel.core.database import Database
+from carrel.core.database import Database, add_up
 from carrel.core.ids import new_id
 from carrel.packages.egress_rules import ProxyAsk
 from carrel.packages.rules import IndexFile
-from carrel.packages.tables import egress_log, package_bytes, package_downloads, package_misses
+from carrel.packages.tables import (
+    egress_bytes,
+    egress_log,
+    package_bytes,
+    package_downloads,
+    package_misses,
+)
 
 ACTOR = system("packages")
+OPEN = "open"
+"""The outcome of a connection that has not ended."""
 MISS_WINDOW = timedelta(hours=24)
 """A name that upstream did not know is not asked for again, and counts, for this long."""
 AGGREGATE_WINDOW = timedelta(minutes=10)
@@ -215,8 +223,9 @@ class Records:
             return
         try:
             with self._database.write() as connection:
-                for workspace_id, (requests, received) in counted.items():
-                    self._add_bytes(connection, workspace_id, requests, received)
+                for workspace_id, (requests, received) in sorted(counted.items()):
+                    amounts = {"requests": requests, "received_bytes": received}
+                    self._add(connection, package_bytes, workspace_id, amounts)
         except Exception:
             with self._lock:
                 for workspace_id, (requests, received) in counted.items():
@@ -224,49 +233,36 @@ class Records:
                     self._bytes[workspace_id][1] += received
             raise
 
-    def _add_bytes(
-        self, connection: Connection, workspace_id: str, requests: int, received: int
-    ) -> None:
-        table, now = package_bytes.c, self._clock.now()
-        changed = connection.execute(
-            update(package_bytes)
-            .where(table.workspace_id == workspace_id)
-            .values(
-                requests=table.requests + requests,
-                received_bytes=table.received_bytes + received,
-                updated_at=now,
-            )
-        )
-        if changed.rowcount == 0:
-            connection.execute(
-                package_bytes.insert().values(
-                    workspace_id=workspace_id,
-                    requests=requests,
-                    received_bytes=received,
-                    updated_at=now,
-                )
-            )
-
     # Connections of the egress proxy -------------------------------------------------------
 
     def open_connection(self, workspace_id: str, ask: ProxyAsk) -> str:
         """Log a connection before it is made; return the row's id for `close_connection`."""
-        return self._log(workspace_id, ask, "open")
+        return self._log(workspace_id, ask, OPEN)
 
     def close_connection(
         self, row_id: str, outcome: str, *, sent_bytes: int, received_bytes: int
     ) -> None:
         """Complete the row of a connection that ended, or could not be made."""
+        amounts = {"sent_bytes": sent_bytes, "received_bytes": received_bytes}
         with self._database.write() as connection:
-            connection.execute(
+            workspace_id = connection.execute(
                 update(egress_log)
-                .where(egress_log.c.id == row_id)
-                .values(outcome=outcome, sent_bytes=sent_bytes, received_bytes=received_bytes)
-            )
+                .where(egress_log.c.id == row_id, egress_log.c.outcome == OPEN)
+                .values(outcome=outcome, **amounts)
+                .returning(egress_log.c.workspace_id)
+            ).scalar_one_or_none()
+            if workspace_id is not None:
+                self._add(connection, egress_bytes, workspace_id, amounts)
 
     def refuse_connection(self, workspace_id: str, ask: ProxyAsk, outcome: str) -> None:
         """Log a connection that the rules forbid."""
         self._log(workspace_id, ask, outcome)
+
+    def _add(
+        self, connection: Connection, table: Table, workspace_id: str, amounts: Mapping[str, int]
+    ) -> None:
+        now = self._clock.now()
+        add_up(connection, table, {"workspace_id": workspace_id}, amounts, {"updated_at": now})
 
     def _log(self, workspace_id: str, ask: ProxyAsk, outcome: str) -> str:
         row_id = new_id()
@@ -304,14 +300,16 @@ def list_downloads(connection: Connection, workspace_id: str) -> Sequence[Downlo
     return [Download(**row) for row in connection.execute(query).mappings()]
 
 
-def traffic(connection: Connection) -> Mapping[str, Traffic]:
-    """Return the bytes through both doors by workspace id, for the meters."""
-    packages, egress = package_bytes.c, egress_log.c
-    sums = select(
-        egress.workspace_id, func.sum(egress.received_bytes), func.sum(egress.sent_bytes)
-    ).group_by(egress.workspace_id)
-    totals = {space: (int(got), int(sent)) for space, got, sent in connection.execute(sums)}
-    for space, got in connection.execute(select(packages.workspace_id, packages.received_bytes)):
-        before, sent = totals.get(space, (0, 0))
-        totals[space] = (before + got, sent)
-    return {space: Traffic(got, sent) for space, (got, sent) in totals.items()}
+def traffic(connection: Connection, workspace_id: str | None = None) -> Mapping[str, Traffic]:
+    """Return the bytes through both doors by workspace id, of one or of all, for the meters."""
+    packages, egress = package_bytes.c, egress_bytes.c
+    came = select(packages.workspace_id, packages.received_bytes)
+    went = select(egress.workspace_id, egress.received_bytes, egress.sent_bytes)
+    if workspace_id is not None:
+        came = came.where(packages.workspace_id == workspace_id)
+        went = went.where(egress.workspace_id == workspace_id)
+    found = {space: Traffic(got, sent) for space, got, sent in connection.execute(went)}
+    for space, got in connection.execute(came):
+        other = found.get(space, Traffic())
+        found[space] = Traffic(other.received_bytes + got, other.sent_bytes)
+    return found

@@ -39,6 +39,16 @@ package_bytes = Table(
 )
 """Counters that never run backwards: what the package gateway sent into each workspace."""
 
+egress_bytes = Table(
+    "egress_bytes",
+    metadata,
+    Column("workspace_id", String(36), primary_key=True),
+    Column("sent_bytes", BigInteger, nullable=False),
+    Column("received_bytes", BigInteger, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+)
+"""Counters that never run backwards: what ended connections of `egress_log` carried."""
+
 egress_log = Table(
     "egress_log",
     metadata,

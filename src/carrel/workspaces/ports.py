@@ -56,6 +56,6 @@ class Members(Protocol):
 class DoorBytes(Protocol):
     """How many bytes went through the doors since they were first counted."""
 
-    def __call__(self) -> Mapping[str, int]:
-        """Return growing totals by resource id or workspace id."""
+    def __call__(self, resource_id: str | None = None) -> Mapping[str, int]:
+        """Return growing totals by resource id or workspace id, of one of them or of all."""
         ...

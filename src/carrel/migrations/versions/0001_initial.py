@@ -88,21 +88,20 @@ def upgrade() -> None:
     op.create_index(op.f("ix_audit_events_workspace"), "audit_events", ["workspace"], unique=False)
     op.create_table(
         "door_bytes",
-        sa.Column(
-            "id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            autoincrement=True,
-            nullable=False,
-        ),
         sa.Column("resource_id", sa.String(length=36), nullable=False),
-        sa.Column("workspace_id", sa.String(length=36), nullable=False),
         sa.Column("direction", sa.String(length=3), nullable=False),
+        sa.Column("workspace_id", sa.String(length=36), nullable=False),
         sa.Column("bytes", sa.BigInteger(), nullable=False),
-        sa.Column("sampled_at", sa.String(32), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_door_bytes")),
+        sa.Column("updated_at", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("resource_id", "direction", name=op.f("pk_door_bytes")),
     )
-    op.create_index(
-        "ix_door_bytes_resource", "door_bytes", ["resource_id", "sampled_at"], unique=False
+    op.create_table(
+        "egress_bytes",
+        sa.Column("workspace_id", sa.String(length=36), nullable=False),
+        sa.Column("sent_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("received_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("updated_at", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("workspace_id", name=op.f("pk_egress_bytes")),
     )
     op.create_table(
         "egress_log",

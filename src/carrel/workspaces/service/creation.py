@@ -4,9 +4,10 @@ import hashlib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from carrel.core.actors import Actor
 from carrel.core.database import canonical_json
@@ -21,6 +22,8 @@ from carrel.workspaces.store import find_operation, find_resource, insert_resour
 from carrel.workspaces.tables import idempotency_keys, resources
 
 Made = tuple[Resource, Operation]
+KEY_LIFE = timedelta(days=1)
+"""So long a form that is sent again makes nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +245,10 @@ class Creation(Templates):
     def _remember(
         self, connection: Connection, actor: Actor, wish: _Wish, operation: Operation
     ) -> None:
+        now = self.clock.now()
+        connection.execute(
+            delete(idempotency_keys).where(idempotency_keys.c.created_at < now - KEY_LIFE)
+        )
         connection.execute(
             idempotency_keys.insert(),
             {
@@ -250,7 +257,7 @@ class Creation(Templates):
                 "request_hash": wish.digest(),
                 "resource_id": operation.resource_id,
                 "operation_id": operation.id,
-                "created_at": self.clock.now(),
+                "created_at": now,
             },
         )
 

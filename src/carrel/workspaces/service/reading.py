@@ -194,7 +194,7 @@ class Reading(Changes):
         """
         with self.changing() as connection:
             operation = self._operation(connection, actor, operation_id)
-            if operation.was_cancelled and not operation.is_final:
+            if operation.was_cancelled:
                 return operation
             check_cancel(operation)
             resource = find_resource(connection, operation.resource_id)
