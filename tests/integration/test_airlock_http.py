@@ -81,12 +81,15 @@ def seen(client: httpx.Client, path: str) -> dict:
     return ok(client.get(path))["airlockRequest"]
 
 
+RESULT = {"type": "export", "title": "Result", "businessJustification": "For a paper"}
+
+
 # Programs -----------------------------------------------------------------------------------------
 
 
 def test_the_whole_story_over_http(bench, http, base):
     author, reviewer = http("author"), http("reviewer")
-    made = author.post(base, json={"type": "export", "title": "Result"})
+    made = author.post(base, json=RESULT)
     assert made.status_code == 201
     assert made.json()["allowedUserActions"] == ["submit", "cancel"]
     path = f"{base}/{made.json()['airlockRequest']['id']}"
@@ -236,6 +239,20 @@ def test_content_is_shown_so_that_nothing_of_it_runs(bench, http, base):
     assert answer.headers["content-security-policy"].startswith("sandbox;")
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert http("author").get(answer.request.url.path).status_code == 403
+
+
+def test_a_request_that_does_not_say_why_cannot_be_submitted(bench, http, base):
+    author = http("author")
+    made = ok(author.post(base, json={"type": "export", "title": "Result"}))["airlockRequest"]
+    assert made["businessJustification"] == ""
+    bench.runtime.put_outbox(bench.workspace, "table.csv", SAFE_TABLE)
+    path = f"{base}/{made['id']}"
+    ok(author.post(f"{path}/collect", json={"paths": ["table.csv"]}))
+    refused = author.post(f"{path}/submit")
+    assert refused.status_code == 422
+    assert "Say why these files should cross" in refused.text
+    ok(author.patch(path, json={"title": "Result", "businessJustification": "For a paper"}))
+    ok(author.post(f"{path}/submit"))
 
 
 # Browsers -----------------------------------------------------------------------------------------

@@ -34,11 +34,14 @@ class _Body(BaseModel):
 
 
 class NewRequest(BaseModel):
-    """A draft; AzureTRE's shape, whose other fields are ignored."""
+    """A draft; AzureTRE's shape, whose other fields are ignored.
+
+    Without a justification it is a draft all the same, and cannot be submitted.
+    """
 
     type: str
     title: str = "Airlock Request"
-    businessJustification: str = "Business Justifications"  # noqa: N815 AzureTRE's word
+    businessJustification: str = ""  # noqa: N815 AzureTRE's word
 
 
 class AmendBody(_Body):
