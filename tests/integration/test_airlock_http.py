@@ -5,12 +5,15 @@ import hashlib
 import io
 import re
 import zipfile
+from dataclasses import replace
 
 import httpx
 import pytest
+from sqlalchemy import event
 
 from carrel.airlock import pages, routes
 from carrel.airlock.rules import Status
+from carrel.airlock.service import Airlock
 from carrel.api.assembly import create_app
 from carrel.core.settings import Settings
 from carrel.core.web import Services
@@ -293,6 +296,55 @@ def test_a_browser_raises_an_export_from_the_outbox(bench, http):
     assert answer.status_code == 303
     (file,) = bench.airlock.list_mine(bench.author)[0].files
     assert file.name == "table.csv"
+
+
+class Counted:
+    """Counts the statements that a database is sent, and the names that it is asked for."""
+
+    def __init__(self, bench) -> None:
+        self.statements = 0
+        self.names = 0
+        self._known = bench.policies
+        event.listen(bench.database.engine, "before_cursor_execute", self._sent)
+
+    def _sent(self, *_):
+        self.statements += 1
+
+    def policy(self, workspace_id):
+        return self._known.policy(workspace_id)
+
+    def display_name(self, workspace_id):
+        self.names += 1
+        return self._known.display_name(workspace_id)
+
+
+@pytest.mark.parametrize("address", ["/airlock", "/workspaces/{}/airlock", "/api/requests"])
+def test_a_longer_list_takes_no_more_questions_to_the_database(bench, app, http, address):
+    counted = Counted(bench)
+    app.state.services.add(Airlock(replace(bench.ground, policies=counted)))
+    seen = []
+    for _ in range(2):
+        for _ in range(6):
+            bench.draft("import", a__csv=b"x")
+        counted.statements = counted.names = 0
+        assert http("author").get(address.format(bench.workspace)).is_success
+        seen.append((counted.statements, counted.names))
+    assert seen[0] == seen[1]
+    assert seen[0][1] <= 1
+
+
+def test_a_list_shows_the_newest_settled_requests_and_all_that_wait(bench):
+    waiting = bench.in_review("import", a__csv=b"x")
+    settled = []
+    for _ in range(3):
+        bench.clock.advance(1)
+        settled.append(bench.draft("import").id)
+        bench.airlock.cancel(bench.author, settled[-1])
+    for found in (
+        bench.airlock.list(bench.reviewer, bench.workspace, settled_limit=2),
+        bench.airlock.list_mine(bench.reviewer, settled_limit=2),
+    ):
+        assert [request.id for request in found] == [*settled[:0:-1], waiting.id]
 
 
 def test_a_form_that_does_not_fit_comes_back_filled_in_with_the_reason(bench, http):

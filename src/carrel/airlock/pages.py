@@ -29,8 +29,9 @@ _REQUEST = f"{_ROOT}/{{request_id}}"
 @router.get("/airlock")
 def list_mine(request: Request, actor: ActorDep, airlock: AirlockDep) -> Response:
     """Show what waits for me, what I raised, and the rest of my workspaces."""
-    found = airlock.list_mine(actor)
-    names = {one.workspace_id: airlock.workspace_name(actor, one.workspace_id) for one in found}
+    found = airlock.list_mine(actor, settled_limit=views.SETTLED_SHOWN)
+    workspaces = {one.workspace_id for one in found}
+    names = {each: airlock.workspace_name(actor, each) for each in workspaces}
     return render(request, "airlock/mine.html", groups=views.grouped(actor, found), names=names)
 
 
@@ -39,12 +40,13 @@ def list_requests(
     request: Request, workspace_id: str, actor: ActorDep, airlock: AirlockDep
 ) -> Response:
     """Show the requests of one workspace."""
+    found = airlock.list(actor, workspace_id, settled_limit=views.SETTLED_SHOWN)
     return render(
         request,
         "airlock/list.html",
         workspace_id=workspace_id,
         workspace_name=airlock.workspace_name(actor, workspace_id),
-        groups=views.grouped(actor, airlock.list(actor, workspace_id)),
+        groups=views.grouped(actor, found),
         may_raise=bool(actor.roles_in(workspace_id) & AUTHOR_ROLES),
     )
 

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from carrel.airlock.rules import (
     EDITABLE,
     OWNERS,
+    SETTLED,
     Action,
     AirlockRequest,
     Direction,
@@ -27,6 +28,8 @@ from carrel.airlock.service.reviewing import VIEWABLE
 from carrel.core.actors import Actor, WorkspaceRole
 from carrel.runtime.ports import OutboxFile
 
+SETTLED_SHOWN = 200
+"""So many settled requests are on a list at the most; whatever waits for somebody always is."""
 PREVIEW_BYTES = 2**20
 PREVIEW_ROWS = 500
 PREVIEW_COLUMNS = 60
@@ -40,6 +43,8 @@ class Groups:
     to_review: Sequence[AirlockRequest]
     mine: Sequence[AirlockRequest]
     others: Sequence[AirlockRequest]
+    is_full: bool
+    """Whether there may be more settled requests than are shown."""
 
 
 def grouped(actor: Actor, requests: Sequence[AirlockRequest]) -> Groups:
@@ -53,7 +58,8 @@ def grouped(actor: Actor, requests: Sequence[AirlockRequest]) -> Groups:
             mine.append(request)
         else:
             others.append(request)
-    return Groups(to_review, mine, others)
+    settled = sum(request.status in SETTLED for request in requests)
+    return Groups(to_review, mine, others, is_full=settled >= SETTLED_SHOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,9 @@ S = Status
 FINAL = frozenset({S.REJECTED, S.BLOCKED, S.CANCELLED, S.REVOKED, S.FAILED})
 """No move leads out of these."""
 
+SETTLED = FINAL | {S.APPROVED}
+"""Nobody is waited for any more."""
+
 MOVES: dict[tuple[Status, Status], Who] = {
     (S.DRAFT, S.SUBMITTED): Who.AUTHOR,
     (S.DRAFT, S.CANCELLED): Who.AUTHOR,
@@ -73,7 +76,7 @@ MOVES: dict[tuple[Status, Status], Who] = {
     (S.REJECTING, S.REJECTED): Who.SYSTEM,
     (S.APPROVED, S.REVOKED): Who.REVIEWER,
 }
-MOVES |= {(status, S.FAILED): Who.SYSTEM for status in S if status not in FINAL | {S.APPROVED}}
+MOVES |= {(status, S.FAILED): Who.SYSTEM for status in S if status not in SETTLED}
 
 EDITABLE = frozenset({S.DRAFT, S.RETURNED})
 """Only here may files be added, replaced, described or removed, and only by the author."""

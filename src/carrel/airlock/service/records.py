@@ -1,14 +1,15 @@
 """How are the airlock's rows read into requests?"""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, not_, or_, select
 
 from carrel.airlock import tables
 from carrel.airlock.rules import (
+    SETTLED,
     AirlockPolicy,
     AirlockRequest,
     Direction,
@@ -46,10 +47,16 @@ def no_request() -> NotFound:
 
 
 def load_requests(
-    connection: Connection, where: Iterable[ColumnElement[bool]]
+    connection: Connection, where: ColumnElement[bool], settled_limit: int | None = None
 ) -> Sequence[AirlockRequest]:
-    """Return the matching requests, newest first."""
-    query = select(tables.requests).where(*where).order_by(tables.requests.c.created_at.desc())
+    """Return the matching requests, newest first: all, or of the settled ones only the newest."""
+    table = tables.requests
+    newest = (table.c.created_at.desc(), table.c.id)
+    query = select(table).where(where).order_by(*newest)
+    if settled_limit is not None:
+        settled = table.c.status.in_(SETTLED)
+        shown = select(table.c.id).where(where, settled).order_by(*newest).limit(settled_limit)
+        query = query.where(or_(not_(settled), table.c.id.in_(shown)))
     return _completed(connection, connection.execute(query).all())
 
 

@@ -50,18 +50,28 @@ class Reviewing(Room):
         with self._database.read() as connection:
             return self._visible(connection, actor, request_id)
 
-    def list(self, actor: Actor, workspace_id: str) -> Sequence[AirlockRequest]:
-        """Return the requests of one workspace, newest first. Raises `NotFound` to strangers."""
+    def list(
+        self, actor: Actor, workspace_id: str, *, settled_limit: int | None = None
+    ) -> Sequence[AirlockRequest]:
+        """Return the requests of one workspace, newest first. Raises `NotFound` to strangers.
+
+        Of those that nobody is waited for, `settled_limit` returns only so many.
+        """
         if not (actor.is_system or actor.is_member(workspace_id)):
             raise NotFound("There is no such workspace, or you are no member of it.")
         with self._database.read() as connection:
-            return load_requests(connection, [tables.requests.c.workspace_id == workspace_id])
+            here = tables.requests.c.workspace_id == workspace_id
+            return load_requests(connection, here, settled_limit)
 
-    def list_mine(self, actor: Actor) -> Sequence[AirlockRequest]:
-        """Return the requests of every workspace that the actor is a member of, newest first."""
+    def list_mine(
+        self, actor: Actor, *, settled_limit: int | None = None
+    ) -> Sequence[AirlockRequest]:
+        """Return the requests of every workspace that the actor is a member of; see `list`."""
         mine = [key for key, roles in actor.workspace_roles.items() if roles]
         with self._database.read() as connection:
-            return load_requests(connection, [tables.requests.c.workspace_id.in_(mine)])
+            return load_requests(
+                connection, tables.requests.c.workspace_id.in_(mine), settled_limit
+            )
 
     def list_findings(self, actor: Actor, request_id: str) -> Sequence[Finding]:
         """Return what the scanners found in the newest seal."""
