@@ -1,7 +1,6 @@
 """How do commands talk to a TRE? Over HTTPS, with a token kept in the person's own folder."""
 
 import json
-import os
 import re
 import ssl
 from collections.abc import Iterator, Mapping
@@ -24,6 +23,7 @@ from carrel.core.errors import (
     OutsideFailure,
     Unavailable,
 )
+from carrel.core.files import write_whole
 
 TIMEOUT_SECONDS = 60.0
 _BY_STATUS: Mapping[int, type[CarrelError]] = {
@@ -135,12 +135,7 @@ def keep(login: Login) -> None:
     """Keep a login for later commands, readable only by its owner."""
     path = _file(login.url)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    beside.unlink(missing_ok=True)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump(asdict(login), file)
-    beside.replace(path)
+    write_whole(path, json.dumps(asdict(login)).encode(), mode=0o600)
     (path.parent / "current").write_text(path.name)
 
 

@@ -1,6 +1,5 @@
 """What does a fresh home need before its processes can run?"""
 
-import os
 import re
 import tomllib
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from carrel.core import certificates
 from carrel.core.actors import TreRole, system
 from carrel.core.clock import SystemClock
 from carrel.core.errors import InvalidRequest
+from carrel.core.files import write_whole
 from carrel.core.ids import new_secret
 from carrel.core.processes import account
 from carrel.core.secrets import KeyRing
@@ -80,10 +80,7 @@ def configure(settings: Settings, changes: Mapping[str, int | str]) -> Settings:
     for name, value in changes.items():
         text = _with(text, name, value)
     tomllib.loads(text)
-    beside = path.with_suffix(".new")
-    beside.write_text(text)
-    beside.chmod(0o640)
-    beside.replace(path)
+    write_whole(path, text.encode(), mode=0o640)
     return load(settings.home)
 
 
@@ -121,12 +118,7 @@ def write_logins(home: Path, passwords: Mapping[str, str]) -> None:
     does = {person.username: person.does for person in DEMO_PEOPLE}
     lines = ["# user name, password, what they do. Delete this file once you have read it."]
     lines += [f"{name:<10} {word:<18} {does.get(name, '')}" for name, word in passwords.items()]
-    beside = home / f"{LOGINS}.new"
-    beside.unlink(missing_ok=True)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write("\n".join(lines) + "\n")
-    beside.replace(home / LOGINS)
+    write_whole(home / LOGINS, ("\n".join(lines) + "\n").encode(), mode=0o600)
 
 
 def _password() -> str:

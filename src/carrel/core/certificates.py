@@ -5,7 +5,6 @@ the settings instead, and nothing here is used.
 """
 
 import ipaddress
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from carrel.core.errors import InvalidRequest
+from carrel.core.files import write_whole
 from carrel.core.settings import Settings
 
 AUTHORITY_DAYS = 3650
@@ -202,16 +202,5 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write(path: Path, content: bytes, *, private: bool) -> None:
-    """Write whole or not at all; an owner set by an earlier start stays."""
-    before = path.stat() if path.exists() else None
-    beside = path.with_suffix(path.suffix + ".new")
-    beside.unlink(missing_ok=True)
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        os.fchmod(handle, 0o600 if private else 0o644)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    if before is not None and os.geteuid() == 0:
-        os.chown(beside, before.st_uid, before.st_gid)
-    beside.replace(path)
+    """Write a certificate or key; an owner set by an earlier start stays."""
+    write_whole(path, content, mode=0o600 if private else 0o644, keep_owner=True)

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import os
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64
@@ -12,6 +11,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from carrel.core.errors import OutsideFailure
+from carrel.core.files import write_first
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -82,16 +82,4 @@ def _read_or_make(path: Path) -> bytes:
 
 def _make(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.write(descriptor, secrets.token_bytes(KEY_BYTES))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    try:
-        os.link(draft, path)  # fails if another process was first: its key counts
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
+    write_first(path, secrets.token_bytes(KEY_BYTES), mode=0o600)  # else another one's key counts

@@ -6,6 +6,8 @@ import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from carrel.core.files import write_whole
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -60,9 +62,7 @@ def age_seconds(identity: Identity) -> float:
 
 def write(path: Path, identity: Identity) -> None:
     """Keep `identity` in a file, whole or not at all."""
-    beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(asdict(identity)))
-    beside.replace(path)
+    write_whole(path, json.dumps(asdict(identity)).encode(), mode=0o644)
 
 
 def read(path: Path) -> Identity | None:

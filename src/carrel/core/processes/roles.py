@@ -11,6 +11,7 @@ from pathlib import Path
 
 import carrel
 from carrel.core.errors import OutsideFailure
+from carrel.core.files import write_whole
 from carrel.core.processes.account import Account
 from carrel.core.processes.closed import closed_parents, unreadable
 from carrel.core.settings import Settings, child_environment
@@ -72,10 +73,7 @@ def plan(settings: Settings, account: Account) -> Sequence[Role]:
 
 def save(roles: Sequence[Role], path: Path) -> None:
     """Keep a plan for the supervisor, readable only by its owner: it may hold passwords."""
-    path.unlink(missing_ok=True)
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        json.dump([asdict(role) for role in roles], file)
+    write_whole(path, json.dumps([asdict(role) for role in roles]).encode(), mode=0o600)
 
 
 def read(path: Path) -> Sequence[Role]:
