@@ -31,7 +31,7 @@ from carrel.people.proofs import local_proofs
 from carrel.people.service import People
 from carrel.runtime.memory import MemoryRuntime
 from carrel.runtime.ports import WorkspacePlan
-from tests.factories import make_database
+from tests.factories import any_workspace, make_database
 
 PASSWORD = "correct horse battery"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -185,6 +185,7 @@ async def make_world(home: Path, **settings) -> AsyncIterator[World]:
         clock=clock,
         settings=given,
         proofs=local_proofs(database, keys, hashing),
+        is_workspace=any_workspace,
     )
     endpoints, runtime = MemoryEndpoints(), MemoryRuntime()
     entrance = Entrance(

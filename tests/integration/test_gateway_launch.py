@@ -25,7 +25,7 @@ from carrel.people.authenticator import RequestAuthenticator
 from carrel.people.passwords import Passwords
 from carrel.people.proofs import local_proofs
 from carrel.people.service import People
-from tests.factories import make_database
+from tests.factories import any_workspace, make_database
 from tests.gateway_world import MemoryEndpoints, Tool
 from tests.web import app_client
 
@@ -44,6 +44,7 @@ def world(tmp_path):
         clock=clock,
         settings=settings,
         proofs=local_proofs(database, keys, hashing),
+        is_workspace=any_workspace,
     )
     rosa = people.create_account(
         system("test"),

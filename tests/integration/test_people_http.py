@@ -24,7 +24,7 @@ from carrel.people.passwords import Passwords
 from carrel.people.proofs import local_proofs
 from carrel.people.rules import Account
 from carrel.people.service import People
-from tests.factories import make_database
+from tests.factories import any_workspace, make_database
 from tests.web import app_client
 
 SITE = "https://localhost:8443"
@@ -47,6 +47,7 @@ def people(tmp_path, clock) -> Iterator[People]:
         clock=clock,
         settings=load(tmp_path),
         proofs=local_proofs(database, KeyRing(tmp_path), hashing),
+        is_workspace=any_workspace,
     )
     database.close()
 

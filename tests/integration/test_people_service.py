@@ -22,11 +22,12 @@ from carrel.core.secrets import KeyRing
 from carrel.core.settings import load
 from carrel.people.events import AccountDisabled, RolesChanged, SessionEnded
 from carrel.people.passwords import Passwords
+from carrel.people.ports import WorkspaceCheck
 from carrel.people.proofs import local_proofs
 from carrel.people.rules import SIGN_IN_FAILED
 from carrel.people.service import People
 from carrel.people.tables import sessions
-from tests.factories import make_actor
+from tests.factories import any_workspace, make_actor
 
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 PASSWORD = "correct horse battery"
@@ -58,7 +59,13 @@ class House:
         return actor
 
 
-def make_people(database: Database, clock: ManualClock, home: Path, events: Events) -> People:
+def make_people(
+    database: Database,
+    clock: ManualClock,
+    home: Path,
+    events: Events,
+    is_workspace: WorkspaceCheck = any_workspace,
+) -> People:
     return People(
         database=database,
         audit=Audit(clock),
@@ -66,6 +73,7 @@ def make_people(database: Database, clock: ManualClock, home: Path, events: Even
         clock=clock,
         settings=load(home),
         proofs=local_proofs(database, KeyRing(home), Passwords(QUICK)),
+        is_workspace=is_workspace,
     )
 
 
@@ -391,6 +399,17 @@ def test_roles_come_and_go_and_everybody_hears_of_it(house):
     assert house.epoch() == before + 1
     assert house.heard.count(RolesChanged(workspace, rosa.id)) == 2
     assert house.actions()[-2:] == ["member.added", "member.removed"]
+
+
+def test_nobody_gets_a_role_in_a_workspace_that_is_not_there(database, clock, tmp_path):
+    people = make_people(database, clock, tmp_path, Events(), is_workspace=lambda *_: False)
+    rosa = people.create_account(ROOT, username="rosa", display_name="Rosa", password=PASSWORD)
+    workspace = new_id()
+    with pytest.raises(NotFound, match="no such workspace"):
+        people.assign_role(ROOT, workspace, rosa.id, WorkspaceRole.OWNER)
+    assert people.members_for_system(workspace) == []
+    with database.read() as connection:
+        assert "member.added" not in {event.action for event in list_events(connection, limit=9)}
 
 
 def test_a_workspace_keeps_an_owner(house):

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from sqlalchemy import Connection
+
 
 @dataclass(frozen=True, slots=True)
 class ExternalIdentity:
@@ -15,6 +17,14 @@ class ExternalIdentity:
     username: str
     display_name: str
     email: str | None = None
+
+
+class WorkspaceCheck(Protocol):
+    """Knows which workspaces there are; the room `workspaces` fulfils it."""
+
+    def __call__(self, connection: Connection, workspace_id: str) -> bool:
+        """Whether there is such a workspace; it then stays until the transaction ends."""
+        ...
 
 
 class IdentityProvider(Protocol):

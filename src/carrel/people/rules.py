@@ -28,6 +28,7 @@ TOUCH_SECONDS = 60
 SIGN_IN_FAILED = (
     "The user name, the password or the code is not right. Check all three and try again."
 )
+NO_WORKSPACE = "There is no such workspace, or you are not one of its members."
 
 SessionKind = Literal["browser", "api"]
 
@@ -190,7 +191,7 @@ def check_may_manage_members(actor: Actor, workspace_id: str) -> None:
     if actor.is_admin or actor.is_system:
         return
     if not actor.is_member(workspace_id):
-        raise NotFound("There is no such workspace, or you are not one of its members.")
+        raise NotFound(NO_WORKSPACE)
     if WorkspaceRole.OWNER not in actor.roles_in(workspace_id):
         raise Denied("Only an owner of this workspace or a TRE administrator may change its roles.")
 
@@ -198,4 +199,4 @@ def check_may_manage_members(actor: Actor, workspace_id: str) -> None:
 def check_may_see_members(actor: Actor, workspace_id: str) -> None:
     """Raise `NotFound` unless the actor is a member, an administrator or a part of Carrel."""
     if not (actor.is_admin or actor.is_system or actor.is_member(workspace_id)):
-        raise NotFound("There is no such workspace, or you are not one of its members.")
+        raise NotFound(NO_WORKSPACE)

@@ -138,8 +138,8 @@ def _record_workspace_removed(connection: Connection, work: StepWork) -> None:
     _release_ids(connection, work)
     mine = usage_counters.c.workspace_id == work.workspace_id
     connection.execute(delete(usage_counters).where(mine))
+    _bury(connection, work)  # first: from here on nobody is given a role any more
     work.room.people.drop_workspace(connection, work.workspace_id)
-    _bury(connection, work)
     work.room.events.publish(connection, WorkspaceDeleted(work.workspace_id))
 
 

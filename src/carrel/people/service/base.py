@@ -14,6 +14,7 @@ from carrel.core.events import Events
 from carrel.core.settings import Settings
 from carrel.people.access import bump_access_epoch
 from carrel.people.events import SessionEnded
+from carrel.people.ports import WorkspaceCheck
 from carrel.people.proofs import Proofs
 from carrel.people.rules import Account
 from carrel.people.service.guesses import Guesses
@@ -25,7 +26,7 @@ NO_ACCOUNT = "There is no such account. Look it up by its user name."
 class Room:
     """The ground under the use cases; see `People` for the whole."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what `app.build` chose, once
         self,
         *,
         database: Database,
@@ -34,6 +35,7 @@ class Room:
         clock: Clock,
         settings: Settings,
         proofs: Proofs,
+        is_workspace: WorkspaceCheck,
     ) -> None:
         self._database = database
         self._audit = audit
@@ -41,6 +43,7 @@ class Room:
         self._clock = clock
         self._settings = settings
         self._proofs = proofs
+        self._is_workspace = is_workspace
         self._guesses = Guesses(database, audit, clock, allowed=settings.sign_in_attempts)
         self._idle = timedelta(minutes=settings.session_idle_minutes)
 

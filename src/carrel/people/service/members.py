@@ -5,10 +5,16 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from carrel.core.actors import Actor, WorkspaceRole
-from carrel.core.errors import Conflict, InvalidRequest
+from carrel.core.errors import Conflict, NotFound
 from carrel.people.access import access_epoch, bump_access_epoch
 from carrel.people.events import RolesChanged
-from carrel.people.rules import Account, Membership, check_may_manage_members, check_may_see_members
+from carrel.people.rules import (
+    NO_WORKSPACE,
+    Account,
+    Membership,
+    check_may_manage_members,
+    check_may_see_members,
+)
 from carrel.people.service.base import Room, locked, make_account
 from carrel.people.tables import accounts, memberships
 
@@ -35,10 +41,13 @@ class Members(Room):
     ) -> Membership:
         """Give a person a role in a workspace; for its owners and administrators.
 
-        May be called twice. Raises `Conflict` for a disabled account.
+        May be called twice. Raises `Conflict` for a disabled account, `NotFound` if there is no
+        such workspace or account.
         """
         check_may_manage_members(actor, workspace_id)
         with self._database.write() as connection:
+            if not self._is_workspace(connection, workspace_id):
+                raise NotFound(NO_WORKSPACE)
             row = self._row(connection, account_id)
             if not row.is_active:
                 raise Conflict("This account is disabled. Enable it before you give it a role.")
@@ -135,8 +144,6 @@ class Members(Room):
         account_id: str,
         role: WorkspaceRole,
     ) -> None:
-        if not workspace_id or len(workspace_id) > 36:
-            raise InvalidRequest("That is not the id of a workspace.", field="workspace_id")
         connection.execute(
             memberships.insert(),
             {

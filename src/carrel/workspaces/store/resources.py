@@ -95,6 +95,14 @@ def find_resource(
     return resource_of(row) if row else None
 
 
+def is_workspace(connection: Connection, workspace_id: str) -> bool:
+    """Whether a living workspace has this id; it is not buried before the transaction ends."""
+    query = select(resources.c.id).where(
+        resources.c.id == workspace_id, resources.c.kind == ResourceKind.WORKSPACE, _LIVING
+    )
+    return connection.execute(query.with_for_update(read=True)).first() is not None
+
+
 def find_any_resource(connection: Connection, resource_id: str) -> Resource | None:
     """Return a resource, even a deleted one, or None."""
     row = connection.execute(_FIND_ANY, {"b_id": resource_id}).one_or_none()
