@@ -17,6 +17,7 @@ from carrel.airlock.service import Airlock
 from carrel.api.assembly import create_app
 from carrel.core.settings import Settings
 from carrel.core.web import Services
+from carrel.portal.looks import iso
 from tests.airlock import SAFE_TABLE, SMALL_TABLE, Bench, person
 from tests.factories import make_database
 from tests.web import app_client
@@ -150,6 +151,7 @@ def test_uploads_stream_in_and_can_be_removed(bench, http, base):
         "name": "data/big.bin",
         "size": len(big),
         "sha256": hashlib.sha256(big).hexdigest(),
+        "addedWhen": bench.clock.now().timestamp(),
         "context": {},
     }
     described = author.patch(f"{path}/files/data%2Fbig.bin", json={"text": "A sample"})
@@ -296,6 +298,16 @@ def test_a_browser_raises_an_export_from_the_outbox(bench, http):
     assert answer.status_code == 303
     (file,) = bench.airlock.list_mine(bench.author)[0].files
     assert file.name == "table.csv"
+
+
+def test_a_file_says_when_it_was_added(bench, http, base):
+    request = bench.draft("import", a__csv=b"x")
+    bench.clock.advance(3600)
+    bench.fill(request, b__csv=b"y")
+    later = bench.clock.now()
+    (_, second) = seen(http("author"), f"{base}/{request.id}")["files"]
+    assert second["addedWhen"] == later.timestamp()
+    assert http("author").get(rooms(bench, request)).text.count(f'datetime="{iso(later)}"') == 1
 
 
 class Counted:

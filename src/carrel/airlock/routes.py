@@ -362,6 +362,7 @@ def file_out(file: RequestFile) -> dict[str, Any]:
         "name": file.name,
         "size": file.size_bytes,
         "sha256": file.sha256,
+        "addedWhen": file.added_at.timestamp(),
         "context": dict(file.context),
     }
 

@@ -46,7 +46,6 @@ requests = Table(
     Column("seal", Integer, nullable=False),
     Column("manifest_sha256", String(64), nullable=False),
     Column("policy_sha256", String(64), nullable=False),
-    Column("properties", Json, nullable=False),
     Index("ix_airlock_requests_workspace", "workspace_id", "created_at"),
     Index("ix_airlock_requests_status", "status", "since"),
 )
@@ -151,7 +150,5 @@ releases = Table(
     Column("request_id", String(36), ForeignKey("airlock_requests.id", ondelete="CASCADE"),
            primary_key=True),
     Column("record", String, nullable=False),
-    Column("record_sha256", String(64), nullable=False),
-    Column("approved_at", Moment, nullable=False),
 )  # fmt: skip
 """What an approved export may let leave: one row per request, never changed."""

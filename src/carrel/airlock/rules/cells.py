@@ -27,6 +27,8 @@ class Cell:
     kind: Kind
     values: tuple[Decimal, ...] = ()
     """The numbers it shows; for a hidden cell the bound it admits, where it admits one."""
+    holds_number: bool = False
+    """Whether words hold a digit or a small number in letters."""
 
     @property
     def is_whole(self) -> bool:
@@ -50,19 +52,36 @@ _WITH_SHARE = re.compile(
 )
 _OF = re.compile(rf"({_DIGITS})\s*(?:/|of|out of)\s*({_DIGITS})", re.IGNORECASE | re.ASCII)
 _N_IS = re.compile(rf"n\s*=\s*({_DIGITS})", re.IGNORECASE | re.ASCII)
+_COUNTED = re.compile(rf"({_DIGITS})\s*([a-z]+)", re.ASCII)
+_NUMBER_WORDS = frozenset("one two three four five six seven eight nine ten".split())
 _GROUPING = re.compile(r"[, ']")
 
 
 def read_cell(raw: str) -> Cell:
     """Return what a cell says. Never raises; what is not understood is text."""
-    text = unicodedata.normalize("NFKC", raw).strip().lower()
+    text = _plain(raw)
     if text in MISSING:
         return Cell(Kind.BLANK)
     if text in HIDDEN_MARKS:
         return Cell(Kind.HIDDEN)
     if _PERCENT.fullmatch(text):
         return Cell(Kind.PERCENT)
-    return _bound(text) or _number(text) or _composite(text) or Cell(Kind.TEXT)
+    return _bound(text) or _number(text) or _composite(text) or _words_of(text)
+
+
+def _plain(raw: str) -> str:
+    """Undo what hides a number from a program and not from a reader."""
+    text = "".join(
+        str(unicodedata.decimal(char, char))
+        for char in unicodedata.normalize("NFKC", raw)
+        if unicodedata.category(char) != "Cf"
+    )
+    return text.strip().lstrip("'").lower()
+
+
+def _words_of(text: str) -> Cell:
+    holds = any(char.isdigit() for char in text) or bool(_NUMBER_WORDS & _words(text))
+    return Cell(Kind.TEXT, holds_number=holds)
 
 
 def _bound(text: str) -> Cell | None:
@@ -82,6 +101,8 @@ def _composite(text: str) -> Cell | None:
     for pattern in (_WITH_SHARE, _OF, _N_IS):
         if match := pattern.fullmatch(text):
             return Cell(Kind.COUNTS, tuple(_decimal(group) for group in match.groups()))
+    if (match := _COUNTED.fullmatch(text)) and match[2] in COUNT_WORDS:
+        return Cell(Kind.COUNTS, (_decimal(match[1]),))
     return None
 
 

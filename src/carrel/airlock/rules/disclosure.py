@@ -30,6 +30,7 @@ from carrel.airlock.rules.requests import AirlockPolicy, Finding, Severity
 FINDINGS_SHOWN = 200
 """More findings than this in one file are summed up in one."""
 _CONTROL = frozenset(chr(code) for code in range(32)) - set("\t\r\n")
+_DELIMITERS = (";", "\t", "|", ",")
 _FORMULA = ("=", "@", "+", "-")
 
 
@@ -107,14 +108,35 @@ def check_table(
     """Return what a reviewer should know about a table; `declared` maps headers to statistics."""
     try:
         table = parse_table(content, delimiter)
+        unusual = _other_delimiter(table)
+        if unusual:
+            table = parse_table(content, unusual)
     except UnreadableTableError as error:
         return [Finding("unreadable", Severity.CANNOT_TELL, str(error), row=error.row)]
-    found = list(islice(_findings(table, policy, declared or {}), FINDINGS_SHOWN + 1))
+    first = [_unusual_delimiter()] if unusual else []
+    found = first + list(islice(_findings(table, policy, declared or {}), FINDINGS_SHOWN + 1))
     if len(found) > FINDINGS_SHOWN:
         found[FINDINGS_SHOWN] = Finding(
             "more", Severity.FLAG, f"There are more findings than the {FINDINGS_SHOWN} shown here."
         )
     return found
+
+
+def _other_delimiter(table: ResultTable) -> str:
+    """Return what separates the columns of a table that seems to have one; empty if nothing."""
+    if len(table.header) > 1:
+        return ""
+    texts = [table.header[0], *(row[0] for row in table.rows)]
+    return next((mark for mark in _DELIMITERS if all(mark in text for text in texts)), "")
+
+
+def _unusual_delimiter() -> Finding:
+    return Finding(
+        "delimiter",
+        Severity.CHECK,
+        "The columns are separated by another character than the file's name promises; they were "
+        "read by that one.",
+    )
 
 
 def _findings(
@@ -224,6 +246,13 @@ class _Column:
 
     def _cell(self, row: int, cell: Cell, policy: AirlockPolicy) -> Iterator[Finding]:
         place = f"Row {row}, column {self.number}"
+        if cell.holds_number:
+            yield self._found(
+                "unread_count",
+                row,
+                f"{place} is among counts, holds a number and cannot be read as one; look at it, "
+                "and write counts as digits alone.",
+            )
         if cell.kind is Kind.HIDDEN:
             if any(bound < policy.threshold for bound in cell.values):
                 yield self._found(

@@ -45,11 +45,6 @@ class Severity(StrEnum):
     BLOCK = "block"
     """It pretends to be something else: it stops, and is kept in quarantine."""
 
-    @property
-    def stops(self) -> bool:
-        """Whether no reviewer ever sees a request with such a finding."""
-        return self in {Severity.CANNOT_TELL, Severity.BLOCK}
-
 
 _WEIGHT = {severity: weight for weight, severity in enumerate(Severity)}
 
@@ -87,6 +82,7 @@ class RequestFile:
     sha256: str
     stage: Stage
     position: int
+    added_at: datetime
     context: Mapping[str, Any] = field(default_factory=dict)
     """What the author declares: `columns` (header to statistic) and `text`."""
 
@@ -148,7 +144,6 @@ class AirlockRequest:
     """Of the newest seal; empty before the first."""
     policy_sha256: str
     """Of the policy under which it was sealed; empty before the first seal."""
-    properties: Mapping[str, Any]
     files: Sequence[RequestFile] = ()
     reviews: Sequence[Review] = ()
     history: Sequence[HistoryEntry] = ()

@@ -13,7 +13,7 @@ from carrel.airlock.rules import AirlockPolicy, AirlockRequest, RequestFile, Sta
 from carrel.airlock.rules.requests import part_of
 from carrel.airlock.service.records import load_request, no_request
 from carrel.core.actors import Actor
-from carrel.core.errors import Conflict, OutsideFailure
+from carrel.core.errors import Conflict, InvalidRequest, OutsideFailure
 from carrel.core.ids import new_etag, new_id
 
 CHUNK_BYTES = 1024 * 1024
@@ -163,6 +163,16 @@ class Room:
             for file, content in opened:
                 check_seal(file, content)
             yield opened
+
+
+def limited_text(text: str, field: str) -> str:
+    """Return what somebody wrote, without the space around it. Raises `InvalidRequest`."""
+    stripped = text.strip()
+    if len(stripped) > TEXT_LIMIT or "\x00" in stripped:
+        raise InvalidRequest(
+            f"The {field} must be text of at most {TEXT_LIMIT} characters.", field=field
+        )
+    return stripped
 
 
 def work_key(request_id: str) -> str:

@@ -21,7 +21,7 @@ from carrel.airlock.rules import (
 from carrel.airlock.rules.disclosure import Statistic
 from carrel.airlock.rules.names import clean_name, fold, name_problem
 from carrel.airlock.rules.requests import AUTHOR_ROLES, canonical, digest, manifest_of, part_of
-from carrel.airlock.service.base import DISCARD, SCAN, TEXT_LIMIT, Room, chunks
+from carrel.airlock.service.base import DISCARD, SCAN, TEXT_LIMIT, Room, chunks, limited_text
 from carrel.airlock.service.records import load_request
 from carrel.core.actors import Actor
 from carrel.core.errors import Conflict, Denied, InvalidRequest, NotFound
@@ -49,7 +49,7 @@ class Drafting(Room):
             "workspace_id": workspace_id,
             "type": direction.value,
             "title": _line(title, "title", TITLE_LIMIT),
-            "justification": _text(justification, "justification"),
+            "justification": limited_text(justification, "justification"),
             "status": Status.DRAFT.value,
             "status_message": "",
             "author_id": actor.id,
@@ -64,7 +64,6 @@ class Drafting(Room):
             "seal": 0,
             "manifest_sha256": "",
             "policy_sha256": "",
-            "properties": {},
         }
         with self._database.write() as connection:
             connection.execute(tables.requests.insert(), values)
@@ -80,7 +79,7 @@ class Drafting(Room):
         """Write a draft's title and justification anew."""
         changes = {
             "title": _line(title, "title", TITLE_LIMIT),
-            "justification": _text(justification, "justification"),
+            "justification": limited_text(justification, "justification"),
         }
         with self._database.write() as connection:
             request = self._editable(connection, actor, request_id, lock=True)
@@ -237,6 +236,7 @@ class Drafting(Room):
                     sha256=stored.sha256,
                     stage=Stage.DRAFT,
                     position=old.position if old else _next_position(locked),
+                    added_at=self._clock.now(),
                     context=old.context if old else {},
                 )
                 self._write_file(connection, actor, locked, file, old)
@@ -284,7 +284,7 @@ class Drafting(Room):
                 "position": file.position,
                 "stage": file.stage.value,
                 "context": file.context,
-                "added_at": self._clock.now(),
+                "added_at": file.added_at,
             },
         )
         self._change(connection, actor, request, {})
@@ -327,14 +327,6 @@ def _line(text: str, field: str, limit: int) -> str:
     return stripped
 
 
-def _text(text: str, field: str) -> str:
-    if len(text) > TEXT_LIMIT or "\x00" in text:
-        raise InvalidRequest(
-            f"The {field} must be text of at most {TEXT_LIMIT} characters.", field=field
-        )
-    return text.strip()
-
-
 def _context(context: Mapping[str, Any]) -> Mapping[str, Any]:
     columns, text = context.get("columns", {}), context.get("text", "")
     words = [word.value for word in Statistic]
@@ -351,7 +343,7 @@ def _context(context: Mapping[str, Any]) -> Mapping[str, Any]:
             f"{', '.join(words)}.",
             field="context",
         )
-    return {"columns": dict(columns), "text": _text(text, "context")}
+    return {"columns": dict(columns), "text": limited_text(text, "context")}
 
 
 def _existing(request: AirlockRequest, name: str) -> RequestFile:

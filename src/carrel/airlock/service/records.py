@@ -136,7 +136,6 @@ def _request(row: _AnyRow) -> AirlockRequest:
         seal=row.seal,
         manifest_sha256=row.manifest_sha256,
         policy_sha256=row.policy_sha256,
-        properties=row.properties,
     )
 
 
@@ -148,6 +147,7 @@ def _file(row: _AnyRow) -> RequestFile:
         sha256=row.sha256,
         stage=Stage(row.stage),
         position=row.position,
+        added_at=row.added_at,
         context=row.context,
     )
 

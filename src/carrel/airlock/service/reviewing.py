@@ -12,7 +12,6 @@ from carrel.airlock.rules import (
     Finding,
     RequestFile,
     Severity,
-    Stage,
     Status,
     Who,
     check_move,
@@ -23,10 +22,10 @@ from carrel.airlock.rules.requests import part_of
 from carrel.airlock.service.base import (
     DELIVER,
     FILE_AWAY,
-    TEXT_LIMIT,
     WITHDRAW,
     Room,
     check_seal,
+    limited_text,
 )
 from carrel.airlock.service.records import (
     load_findings,
@@ -177,7 +176,7 @@ class Reviewing(Room):
             return _required(
                 explanation, "The scanners flagged this request. Say why it may cross even so."
             )
-        return _limited(explanation)
+        return limited_text(explanation, "explanation")
 
     def _vote(
         self, connection: Connection, actor: Actor, request: AirlockRequest, decision: str,
@@ -199,26 +198,8 @@ class Reviewing(Room):
         )
 
 
-def _limited(explanation: str) -> str:
-    text = explanation.strip()
-    if len(text) > TEXT_LIMIT or "\x00" in text:
-        raise InvalidRequest(
-            f"An explanation is text of at most {TEXT_LIMIT} characters.", field="explanation"
-        )
-    return text
-
-
 def _required(explanation: str, sentence: str) -> str:
-    text = _limited(explanation)
+    text = limited_text(explanation, "explanation")
     if not text:
         raise InvalidRequest(sentence, field="explanation")
     return text
-
-
-def stage_after(status: Status) -> Stage:
-    """Return in which stage the files of a decided request lie."""
-    return {
-        Status.APPROVED: Stage.APPROVED,
-        Status.REJECTED: Stage.REJECTED,
-        Status.BLOCKED: Stage.BLOCKED,
-    }[status]

@@ -56,7 +56,6 @@ def upgrade() -> None:
         sa.Column("seal", sa.Integer(), nullable=False),
         sa.Column("manifest_sha256", sa.String(length=64), nullable=False),
         sa.Column("policy_sha256", sa.String(length=64), nullable=False),
-        sa.Column("properties", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_airlock_requests")),
     )
     op.create_index(
@@ -389,8 +388,6 @@ def upgrade() -> None:
         "airlock_releases",
         sa.Column("request_id", sa.String(length=36), nullable=False),
         sa.Column("record", sa.String(), nullable=False),
-        sa.Column("record_sha256", sa.String(length=64), nullable=False),
-        sa.Column("approved_at", sa.String(32), nullable=False),
         sa.ForeignKeyConstraint(
             ["request_id"],
             ["airlock_requests.id"],
