@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from carrel.airlock.service import Airlock
+from carrel.people.service import People
+from carrel.workspaces.service import Workspaces
+
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 MODULES = [path for path in SOURCES if "versions" not in path.parts]
@@ -64,3 +68,11 @@ def called(path: Path) -> set[str]:
 
 def test_only_the_roof_chooses_implementations():
     assert [name(p) for p in SOURCES if called(p) & CHOSEN and name(p) not in MAY_CHOOSE] == []
+
+
+@pytest.mark.parametrize("service", [Airlock, People, Workspaces])
+def test_the_parts_of_a_service_are_siblings(service: type):
+    """Each stands on the base alone, so that one can be read without the others."""
+    parts = service.__bases__
+    assert len(parts) > 2
+    assert [(a, b) for a in parts for b in parts if a is not b and issubclass(a, b)] == []

@@ -11,17 +11,28 @@ from carrel.core.actors import Actor
 from carrel.core.audit import Audit
 from carrel.core.clock import Clock
 from carrel.core.database import Database
+from carrel.core.errors import IsolationNotEnforced
 from carrel.core.events import Events
 from carrel.core.queue import Queue
 from carrel.core.secrets import KeyRing
 from carrel.core.settings import Settings
+from carrel.runtime.ports import Level
+from carrel.runtime.rules import check_enforced
 from carrel.workspaces.catalogue import Catalogue
 from carrel.workspaces.plans import PlannedStep
 from carrel.workspaces.ports import Members, WorkspaceRuntime
-from carrel.workspaces.rules import Operation, Progress, Resource, status_word
+from carrel.workspaces.rules import (
+    Operation,
+    Progress,
+    Resource,
+    ResourceKind,
+    Template,
+    status_word,
+)
 from carrel.workspaces.store import (
     Draft,
     change_resource,
+    find_resource,
     insert_operation,
     person,
     serialise,
@@ -32,6 +43,8 @@ OPERATION = "operation"
 
 LOST_ACCESS = "workspaces.lost-access"
 """Kind of the items that look whether an account must lose what it has running."""
+
+_ORDER = {Level.A: 0, Level.B: 1, Level.C: 2}
 
 
 @dataclass(kw_only=True)
@@ -93,3 +106,19 @@ class Room:
         if progress is Progress.WAITING:
             self.queue.put(connection, OPERATION, resource.id, {"operation": operation.id})
         return operation
+
+    def check_isolation(self, template: Template) -> None:
+        """Raise `IsolationNotEnforced`, with reason and fix, unless this host gives enough."""
+        seen = self.runtime.self_test()
+        check_enforced(template.isolation, seen)
+        if _ORDER[seen.level] > _ORDER[template.level]:
+            raise IsolationNotEnforced(
+                f"The template {template.name} needs a host of level {template.level}; this one "
+                f"gives level {seen.level}. `carrel status` says what is missing and how to fix "
+                "it; nothing was started."
+            )
+
+    def find_workspace(self, connection: Connection, workspace_id: str) -> Resource | None:
+        """Return a workspace that is not deleted; None also for what is no workspace."""
+        found = find_resource(connection, workspace_id)
+        return found if found and found.kind is ResourceKind.WORKSPACE else None

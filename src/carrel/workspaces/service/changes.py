@@ -30,7 +30,8 @@ from carrel.workspaces.schemas import (
     check_values,
     with_defaults,
 )
-from carrel.workspaces.service.creation import Creation, Made, free_name
+from carrel.workspaces.service.base import Room
+from carrel.workspaces.service.creation import Made, free_name
 from carrel.workspaces.store import (
     active_operations,
     change_resource,
@@ -45,7 +46,7 @@ from carrel.workspaces.tables import operations
 ANY_ETAG = "*"
 
 
-class Changes(Creation):
+class Changes(Room):
     """Use cases that change or end resources."""
 
     def update(  # noqa: PLR0913 - each is one independent part of a patch

@@ -17,7 +17,7 @@ from carrel.workspaces.access import check_may_create, check_template_roles, not
 from carrel.workspaces.plans import plan_install
 from carrel.workspaces.rules import Operation, Power, Resource, ResourceKind, Template
 from carrel.workspaces.schemas import check_properties, check_values, with_defaults
-from carrel.workspaces.service.templates import Templates
+from carrel.workspaces.service.base import Room
 from carrel.workspaces.store import find_operation, find_resource, insert_resource, person
 from carrel.workspaces.tables import idempotency_keys, resources
 
@@ -44,7 +44,7 @@ class _Wish:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-class Creation(Templates):
+class Creation(Room):
     """Use cases that make resources.
 
     Each returns the new resource and the operation that makes it real. With the same

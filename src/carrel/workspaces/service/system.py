@@ -18,14 +18,14 @@ from carrel.workspaces.rules import (
     WorkspacePolicy,
     workspace_policy,
 )
-from carrel.workspaces.service.reading import Reading
+from carrel.workspaces.service.base import Room
 from carrel.workspaces.store import find_host_id, find_resource, list_resources
 from carrel.workspaces.tables import host_ids, resources
 
 K = ResourceKind
 
 
-class SystemUse(Reading):
+class SystemUse(Room):
     """Use cases of other rooms."""
 
     def endpoint_for(self, actor: Actor, resource_id: str) -> Endpoint:
@@ -142,7 +142,7 @@ class SystemUse(Reading):
         return chosen
 
     def _policy(self, connection: Connection, workspace_id: str) -> WorkspacePolicy:
-        found = self._workspace(connection, workspace_id)
+        found = self.find_workspace(connection, workspace_id)
         if found is None:
             raise not_found(K.WORKSPACE)
         return workspace_policy(self.catalogue.of(connection, found).policy)

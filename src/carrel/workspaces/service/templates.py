@@ -7,15 +7,11 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from carrel.core.actors import Actor, system
-from carrel.core.errors import Denied, InvalidRequest, IsolationNotEnforced, NotFound
-from carrel.runtime.ports import Level
-from carrel.runtime.rules import check_enforced
+from carrel.core.errors import Denied, InvalidRequest, NotFound
 from carrel.workspaces.access import may_use_template, not_found
 from carrel.workspaces.bundles import Bundle, find_bundles, shipped_folder
 from carrel.workspaces.rules import ResourceKind, Template
 from carrel.workspaces.service.base import Room
-
-_ORDER = {Level.A: 0, Level.B: 1, Level.C: 2}
 
 
 class Templates(Room):
@@ -98,17 +94,6 @@ class Templates(Room):
             template = Bundle.load(folder).template
             if change := self.catalogue.sync(connection, template, now=self.clock.now()):
                 self._record(connection, system("templates"), f"template.{change}", template)
-
-    def check_isolation(self, template: Template) -> None:
-        """Raise `IsolationNotEnforced`, with reason and fix, unless this host gives enough."""
-        seen = self.runtime.self_test()
-        check_enforced(template.isolation, seen)
-        if _ORDER[seen.level] > _ORDER[template.level]:
-            raise IsolationNotEnforced(
-                f"The template {template.name} needs a host of level {template.level}; this one "
-                f"gives level {seen.level}. `carrel status` says what is missing and how to fix "
-                "it; nothing was started."
-            )
 
     def _folders(self) -> Iterator[Path]:
         for root in (shipped_folder(), *self.settings.template_folders):
