@@ -217,3 +217,27 @@ def test_any_bytes_get_a_verdict(content):
 @given(st.text(max_size=30))
 def test_any_text_is_some_cell(text):
     assert read_cell(text).kind in Kind
+
+
+@pytest.mark.parametrize("mark", [";", "|", "\t"])
+def test_a_table_with_another_delimiter_is_read_all_the_same(mark):
+    text = "group,n\nold,120\nyoung,5\n".replace(",", mark)
+    assert flagged(text) == [(3, 2)]
+    assert rules(text)["delimiter"] == 1
+
+
+def test_a_decimal_comma_with_semicolons_does_not_pass():
+    assert verdict_of(check("group;mean\nold;1,5\nyoung;2,5\n")) is not Severity.PASS
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["\N{ARABIC-INDIC DIGIT THREE}", "3\N{ZERO WIDTH SPACE}", "'3", "3 patients", "three", "0x3",
+     "3 only", "\N{WORD JOINER}3"],
+)  # fmt: skip
+def test_a_small_count_in_disguise_is_flagged(cell):
+    assert flagged(f"group,patients\nold,120\nyoung,{cell}\n") == [(3, 2)]
+
+
+def test_labels_with_numbers_are_no_counts():
+    assert check("stage,group,n\nGrade 3,one,120\nGrade 2,two,85\n") == []

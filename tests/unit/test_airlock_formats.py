@@ -20,7 +20,7 @@ def png(*extra: bytes, after: bytes = b"") -> bytes:
 
 
 def jpeg(*extra: bytes, after: bytes = b"") -> bytes:
-    tables = b"\xff\xe0\x00\x04JF"
+    tables = b"\xff\xe0\x00\x04JF" + b"\xff\xc0\x00\x0b\x08\x00\x01\x00\x01\x01\x01\x11\x00"
     return b"\xff\xd8" + tables + b"".join(extra) + b"\xff\xda\x00\x02pixels\xff\xd9" + after
 
 
@@ -87,6 +87,36 @@ def test_a_type_that_nobody_can_examine_does_not_leave(name):
 )
 def test_an_image_is_walked_to_its_end(name, content, expected):
     assert verdict(formats.check_image(name, content)) == expected
+
+
+def drawn(
+    width: int, height: int, pixels: bytes, *, interlace: int = 0, after: bytes = b""
+) -> bytes:
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, interlace))
+    body = chunk(b"IDAT", zlib.compress(pixels) + after) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + head + body
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (drawn(4, 3, bytes(3 * 13)), (Severity.PASS, [])),
+        (drawn(1, 1, bytes(4), interlace=1), (Severity.PASS, [])),
+        (drawn(5, 5, bytes(86), interlace=1), (Severity.PASS, [])),
+        (drawn(1, 1, bytes(4) + b"P0001,65,1,2\n" * 9000), (Severity.BLOCK, ["hidden_bytes"])),
+        (drawn(4, 3, bytes(3 * 13), after=b"P0001,65"), (Severity.BLOCK, ["hidden_bytes"])),
+        (drawn(4, 3, bytes(3 * 13 - 1)), (Severity.CANNOT_TELL, ["unreadable"])),
+        (drawn(2**20, 2**20, b""), (Severity.CANNOT_TELL, ["too_large"])),
+    ],
+)
+def test_a_picture_holds_exactly_its_pixels(content, expected):
+    assert verdict(formats.check_image("figure.png", content)) == expected
+
+
+def test_a_photograph_with_a_file_inside_is_blocked():
+    scan = b"\xff\xda\x00\x02" + b"P0001,65,1,2\n" * 9000 + b"\xff\xd9"
+    content = jpeg().partition(b"\xff\xda")[0] + scan
+    assert verdict(formats.check_image("a.jpg", content)) == (Severity.BLOCK, ["hidden_bytes"])
 
 
 def notebook(**cell: object) -> bytes:
