@@ -50,8 +50,11 @@ from carrel.gateway.counters import Counters, door_totals
 from carrel.gateway.epochs import make_epochs
 from carrel.gateway.server import Gateway
 from carrel.gateway.service import Entrance
+from carrel.packages import pages as packages_pages
+from carrel.packages import routes as packages_routes
 from carrel.packages.records import traffic
 from carrel.packages.server import PackageGateway
+from carrel.packages.software import Software
 from carrel.people import pages as people_pages
 from carrel.people import routes as people_routes
 from carrel.people.authenticator import RequestAuthenticator
@@ -78,6 +81,7 @@ PAGES = [
     people_pages.router,
     workspace_pages.router,
     airlock_pages.router,
+    packages_pages.router,
     gateway_pages.router,
     evidence_pages.router,
 ]
@@ -86,6 +90,7 @@ APIS = [
     people_routes.router,
     workspace_routes.router,
     airlock_routes.router,
+    packages_routes.router,
     gateway_routes.router,
     evidence_routes.router,
 ]
@@ -167,6 +172,7 @@ def build(
         Health(database, queue, roles, runtime.self_test),
         Proofs(database=database, audit=audit, clock=clock),
         AuditTrail(database),
+        Software(database, workspaces),
     )
     return Carrel(
         settings=settings,
@@ -204,7 +210,7 @@ def make_worker(carrel: Carrel, *, sweep_seconds: float = SWEEP_SECONDS) -> Work
     return Worker(
         carrel.workspaces,
         meters,
-        handlers=carrel.airlock_work.handlers(),
+        takers=carrel.airlock_work.takers(),
         chores=[
             (sweep_seconds, carrel.people.end_expired_sessions),
             (sweep_seconds, carrel.airlock_work.recover),

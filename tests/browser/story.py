@@ -8,6 +8,9 @@ from typing import TypeVar
 from carrel.airlock.rules import AirlockRequest, Status
 from carrel.core.actors import Actor, WorkspaceRole, system
 from carrel.evidence.rules import Report
+from carrel.packages.egress_rules import ProxyAsk
+from carrel.packages.records import Records
+from carrel.packages.rules import IndexFile
 from carrel.workspaces.rules import Operation, Resource
 from tests.browser.site import Site
 
@@ -82,12 +85,26 @@ def tell(site: Site) -> Story:
     in_review = _export(site, study, "Table 2: events by treatment arm", "table2.csv", TABLE)
     _wait(site, in_review, Status.IN_REVIEW)
     draft = _export(site, study, "Table 3: grade by arm", "table3.csv", SMALL, submit=False)
+    _install(site, study, prescribing)
     proof = site.proofs.keep(admin, Report(lines=(), level="A"), seconds=12.5)
     return Story(
         study=study, frailty=frailty, prescribing=prescribing, service=service, lab=lab,
         operation=operation, draft=draft, in_review=in_review, approved=approved, proof=proof.id,
         account=site.actor("ruth").id,
     )  # fmt: skip
+
+
+def _install(site: Site, study: Resource, prescribing: Resource) -> None:
+    records = Records(site.workspaces.database, site.workspaces.audit, site.workspaces.clock)
+    file = IndexFile(
+        name="lifelines", version="0.30.0", filename="lifelines-0.30.0-py3-none-any.whl",
+        digest="5e" * 32, url="https://files.example/lifelines", is_wheel=True,
+    )  # fmt: skip
+    for workspace in (study, prescribing):
+        records.add_download(workspace.id, "pypi", file)
+    row = records.open_connection(prescribing.id, ProxyAsk("opendata.example", 443, None))
+    records.close_connection(row, "closed", sent_bytes=900, received_bytes=5_300_000)
+    records.refuse_connection(prescribing.id, ProxyAsk("10.0.0.7", 443, None), "private_address")
 
 
 def _workspace(

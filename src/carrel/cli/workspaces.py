@@ -7,7 +7,7 @@ import typer
 
 from carrel.cli import client, inspect, properties, refer
 from carrel.cli.follow import NoWait, settle
-from carrel.cli.output import JsonFlag, fields, moment, remark, show, table
+from carrel.cli.output import JsonFlag, fields, moment, remark, show, size, table
 from carrel.core.actors import WorkspaceRole
 from carrel.core.errors import NotFound
 
@@ -19,6 +19,7 @@ _ROLES = {
     "researcher": WorkspaceRole.RESEARCHER,
     "airlock-manager": WorkspaceRole.AIRLOCK_MANAGER,
 }
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")]
 RoleArgument = Annotated[str, typer.Argument(help="owner, researcher or airlock-manager.")]
 
 
@@ -120,6 +121,35 @@ def history(workspace: Reference, json: JsonFlag = False) -> None:
     """Show the former states of a workspace."""
     api = client.signed_in()
     inspect.show_history(api, refer.workspace(api, workspace), as_json=json)
+
+
+@app.command()
+def packages(workspace: Reference, limit: Limit = 100, json: JsonFlag = False) -> None:
+    """List the packages that a workspace downloaded, newest first."""
+    api = client.signed_in()
+    path = f"/api{refer.workspace(api, workspace)['resourcePath']}/packages"
+    found = api.get(path, limit=limit)
+    rows = [
+        (moment(one["first_at"]), one["ecosystem"], one["name"], one["version"], one["filename"])
+        for one in found["packages"]
+    ]
+    columns = ("First download (UTC)", "From", "Package", "Version", "File")
+    show(found, as_json=json, human=table(columns, rows, empty="No package yet."))
+
+
+@app.command()
+def egress(workspace: Reference, limit: Limit = 100, json: JsonFlag = False) -> None:
+    """List the connections that a workspace made to the internet, newest first."""
+    api = client.signed_in()
+    path = f"/api{refer.workspace(api, workspace)['resourcePath']}/egress"
+    found = api.get(path, limit=limit)
+    rows = [
+        (moment(one["at"]), one["host"], one["port"], one["outcome"], size(one["sent_bytes"]),
+         size(one["received_bytes"]))
+        for one in found["connections"]
+    ]  # fmt: skip
+    columns = ("When (UTC)", "Host", "Port", "Outcome", "Sent", "Received")
+    show(found, as_json=json, human=table(columns, rows, empty="No connection yet."))
 
 
 @app.command()

@@ -46,6 +46,21 @@ class Download:
 
 
 @dataclass(frozen=True, slots=True)
+class Contact:
+    """A connection that was asked of the egress proxy."""
+
+    id: str
+    workspace_id: str
+    at: datetime
+    host: str
+    port: int
+    outcome: str
+    """`open`, `closed`, or an `EgressReason`."""
+    sent_bytes: int
+    received_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """Bytes into and out of a workspace through the doors for software, ever."""
 
@@ -190,7 +205,7 @@ class Records:
                 self._tallies[key] = _Tally(0, at)
         try:
             self._write_refusals(due)
-        except Exception:
+        except Exception:  # raised on: whatever failed, what was counted must not be lost
             with self._lock:
                 for key, count in due.items():
                     self._tallies[key].count += count
@@ -226,7 +241,7 @@ class Records:
                 for workspace_id, (requests, received) in sorted(counted.items()):
                     amounts = {"requests": requests, "received_bytes": received}
                     self._add(connection, package_bytes, workspace_id, amounts)
-        except Exception:
+        except Exception:  # raised on: whatever failed, what was counted must not be lost
             with self._lock:
                 for workspace_id, (requests, received) in counted.items():
                     self._bytes[workspace_id][0] += requests
@@ -289,15 +304,32 @@ def _is_due(tally: _Tally, now: datetime) -> bool:
 # For other rooms ---------------------------------------------------------------------------
 
 
-def list_downloads(connection: Connection, workspace_id: str) -> Sequence[Download]:
+def list_downloads(
+    connection: Connection, workspace_id: str, limit: int | None = None
+) -> Sequence[Download]:
     """Return what a workspace has downloaded, newest first."""
     table = package_downloads.c
     query = (
         select(package_downloads)
         .where(table.workspace_id == workspace_id)
         .order_by(table.first_at.desc(), table.filename)
+        .limit(limit)
     )
     return [Download(**row) for row in connection.execute(query).mappings()]
+
+
+def list_contacts(
+    connection: Connection, workspace_id: str, limit: int | None = None
+) -> Sequence[Contact]:
+    """Return the connections that a workspace asked for, newest first."""
+    table = egress_log.c
+    query = (
+        select(egress_log)
+        .where(table.workspace_id == workspace_id)
+        .order_by(table.at.desc(), table.id)
+        .limit(limit)
+    )
+    return [Contact(**row) for row in connection.execute(query).mappings()]
 
 
 def traffic(connection: Connection, workspace_id: str | None = None) -> Mapping[str, Traffic]:
