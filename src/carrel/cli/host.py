@@ -12,7 +12,7 @@ from carrel.cli import setup
 from carrel.cli.output import JsonFlag, messages, remark, show
 from carrel.cli.session import read_password
 from carrel.cli.target import settings
-from carrel.core.errors import InvalidRequest
+from carrel.core.errors import CarrelError, InvalidRequest, OutsideFailure
 from carrel.core.ids import new_secret
 from carrel.core.processes import control
 from carrel.core.settings import Settings, default_home
@@ -105,7 +105,7 @@ def destroy(
     ] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Remove this TRE from the machine: processes, workspaces, every file, the whole home."""
+    """Remove this TRE: processes, workspaces, its tables in the database, the whole home."""
     given = settings()
     if not yes:
         raise InvalidRequest(
@@ -117,10 +117,28 @@ def destroy(
     with messages().status("Removing …"):
         control.down(given, lambda: _stop_sandboxes(given))
         control.purge(given)
+        _remove_tables(given)
         shutil.rmtree(given.home)
     if not json:
         remark("Nothing of it is left.")
     show({"destroyed": str(given.home)}, as_json=json)
+
+
+def _remove_tables(given: Settings) -> None:
+    """Drop the TRE's tables from a database that does not lie in the home."""
+    if not given.database_url:
+        return
+    from carrel.migrations import remove  # noqa: PLC0415 - takes most of a second to import
+
+    try:
+        remove(given.database_url)
+    except CarrelError as error:
+        raise OutsideFailure(
+            "The processes and the workspaces are gone, but two things stay: the tables in the "
+            f"database, which could not be dropped, and the home {given.home}, which knows where "
+            "that is. Repeat `carrel destroy --yes` when the database answers and nobody uses "
+            f"it. ({error.log_detail or error})",
+        ) from error
 
 
 def restart(json: JsonFlag = False) -> None:

@@ -9,13 +9,15 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
 
 import carrel
 from carrel import core
-from carrel.core.database import Database
-from carrel.core.errors import Conflict
+from carrel.core.database import Database, metadata
+from carrel.core.errors import Conflict, OutsideFailure
 
 _LOCK = 0x0CA88E2
+_LOCK_SECONDS = 5
 
 
 def upgrade(url: str) -> bool:
@@ -49,6 +51,28 @@ def upgrade_connection(connection: Connection) -> bool:
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     return True
+
+
+def remove(url: str) -> None:
+    """Drop every table of Carrel from the database at `url`, all or none; nothing else there.
+
+    May be called twice. Raises `Unavailable` if the database is away, or somebody still uses it,
+    `OutsideFailure` if it refuses.
+    """
+    import_tables()
+    database = Database(url)
+    try:
+        with database.write() as connection:
+            if not database.is_sqlite:
+                connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))
+            metadata.drop_all(connection)
+            connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    except DBAPIError as error:
+        raise OutsideFailure(
+            "The database does not let its tables be dropped.", log_detail=str(error.orig)
+        ) from error
+    finally:
+        database.close()
 
 
 def configuration() -> Config:
