@@ -1,3 +1,4 @@
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -56,7 +57,15 @@ def test_another_definition_is_another_image(definitions, tmp_path):
     (definitions / "tiny" / "files" / "bin" / "where").chmod(0o644)
     second = environments.build("tiny", folder, definitions=definitions)
     assert first != second
-    assert environments.find("tiny", folder) == second
+    assert environments.find("tiny", folder, definitions=definitions) == second
+    os.utime(first)
+    assert environments.find("tiny", folder, definitions=definitions) == second
+
+
+def test_an_older_image_is_not_taken_for_one_that_is_not_built_yet(definitions, tmp_path):
+    environments.build("tiny", tmp_path / "images", definitions=definitions)
+    (definitions / "tiny" / "none.lock").write_text("# closes something\n")
+    assert environments.find("tiny", tmp_path / "images", definitions=definitions) is None
 
 
 def test_a_failed_build_leaves_nothing_that_could_be_found(definitions, tmp_path):

@@ -40,13 +40,17 @@ def definitions_folder() -> Path:
     return _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
 
 
-def find(name: str, folder: Path | None = None) -> Path | None:
-    """Return the image of this name that was built last; None if there is none.
+def find(name: str, folder: Path | None = None, *, definitions: Path | None = None) -> Path | None:
+    """Return the image that the definition in force describes; None if it is not built.
 
-    An ordinary user's Carrel also finds what root has built for everybody.
+    An older build is never taken for it: it may lack what was closed since. An image without a
+    definition here is a site's own, and its latest build counts. An ordinary user's Carrel also
+    finds what root has built for everybody.
     """
+    definition = (definitions or definitions_folder()) / name
+    wanted = _digest(definition) if definition.is_dir() else _HASH
+    named = re.compile(f"{re.escape(name)}-{wanted}")
     for place in [folder] if folder else [default_folder(), ROOT_FOLDER]:
-        named = re.compile(f"{re.escape(name)}-{_HASH}")
         built = [p for p in place.glob(f"{name}-*") if named.fullmatch(p.name) and p.is_dir()]
         if built:
             return max(built, key=lambda path: path.stat().st_mtime_ns)
