@@ -177,21 +177,22 @@ def read_totals(connection: Connection, resource: Resource) -> UsageTotals:
     sums = connection.execute(
         select(
             func.coalesce(func.sum(columns.cpu_seconds), 0.0).label("cpu_seconds"),
-            func.coalesce(func.sum(columns.door_bytes), 0).label("door_bytes"),
             func.coalesce(func.max(columns.memory_peak_bytes), 0).label("peak"),
             func.coalesce(func.sum(columns.interval_seconds), 0.0).label("seconds"),
         ).where(*mine)
     ).one()
+    through = mine[:1] if subject is None else mine  # a workspace's doors are its members' too
+    moved = connection.execute(select(func.sum(columns.door_bytes)).where(*through)).scalar()
     last = connection.execute(
         select(usage_samples).where(*mine).order_by(columns.at.desc(), columns.id.desc()).limit(1)
     ).one_or_none()
-    return _totals(sums, last)
+    return _totals(sums, last, int(moved or 0))
 
 
-def _totals(sums: Any, last: Any) -> UsageTotals:
+def _totals(sums: Any, last: Any, door_bytes: int) -> UsageTotals:
     return UsageTotals(
         cpu_seconds=float(sums.cpu_seconds),
-        door_bytes=int(sums.door_bytes),
+        door_bytes=door_bytes,
         memory_bytes=last.memory_bytes if last else 0,
         memory_peak_bytes=int(sums.peak),
         disk_bytes=last.disk_bytes if last else 0,

@@ -132,7 +132,7 @@ class HostLine:
 
 
 _WORDS = {
-    "network:none": "No network",
+    "network:none": "No network interface: everything goes through the doors",
     "syscalls:filtered": "System calls filtered",
     "privileges:none": "No privileges",
     "member:uid": "An identity of its own for every member",
