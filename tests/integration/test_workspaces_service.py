@@ -384,6 +384,33 @@ def test_start_stop_and_restart(house):
         house.workspaces.invoke_action(owner, lab.id, "explode")
 
 
+def test_the_token_of_a_tool_is_refused_after_its_restart(house):
+    workspace = house.make_workspace()
+    owner = house.person(workspace, RESEARCHER)
+    lab = house.make_lab(house.make_service(workspace), owner)
+    seen = [_token(house, owner, lab)]
+    for action in ("restart", "stop", "start", "restart"):
+        epoch = house.people.epoch
+        house.workspaces.invoke_action(owner, lab.id, action)
+        house.work()
+        assert house.people.epoch > epoch, "the gateway must decide anew"
+        if action != "stop":
+            seen.append(_token(house, owner, lab))
+    assert len(set(seen)) == 4
+    # What runs is not started a second time, so its token must stay.
+    house.workspaces.invoke_action(owner, lab.id, "start")
+    house.work()
+    assert _token(house, owner, lab) == seen[-1]
+
+
+def _token(house, owner, lab):
+    """Return the token that both the tool and the gateway have."""
+    token = house.workspaces.endpoint_for(owner, lab.id).token
+    plan = house.runtime.plan_of(lab.workspace_id, lab.id)
+    assert plan.environment["CARREL_TOKEN"] == token
+    return token
+
+
 def test_a_button_pressed_twice_gives_the_operation_that_runs(house):
     workspace = house.make_workspace()
     owner = house.person(workspace, RESEARCHER)

@@ -41,9 +41,12 @@ class KeyRing:
         """Whether `signature` is what `sign` returns, compared in constant time."""
         return hmac.compare_digest(self.sign(name, message).encode(), signature.encode())
 
-    def tool_token(self, resource_id: str) -> str:
-        """Return the token by which only the gateway may use the tool of one resource."""
-        return self.sign("tool-key", resource_id)
+    def tool_token(self, resource_id: str, salt: str) -> str:
+        """Return the token by which only the gateway may use one resource's tool.
+
+        `salt` is new with each start, so a token that was stolen ends with the tool it was of.
+        """
+        return self.sign("tool-key", f"{resource_id}:{salt}")
 
     def encrypt(self, secret: str, *, context: str) -> str:
         """Encrypt `secret` for the database; it can be read back only in the same `context`."""

@@ -108,6 +108,8 @@ class Resource:
     """Whether a user resource should run; the reconciler compares it with what does."""
     power: Power = Power.NONE
     port: int | None = None
+    token_salt: str = ""
+    """What makes the tool's token another one with each start."""
     template_parent: str = ""
     """For a user resource: the template of the service it lives in."""
 

@@ -8,14 +8,15 @@ the same for the way back.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, delete, select
 
 from carrel.core.actors import WorkspaceRole, system
 from carrel.core.clock import monotonic
 from carrel.core.errors import Conflict, NotFound, OutsideFailure, Unavailable
-from carrel.runtime.ports import Limits, SandboxPlan, State, WorkspacePlan
+from carrel.core.ids import new_secret
+from carrel.runtime.ports import Limits, Member, SandboxPlan, State, WorkspacePlan
 from carrel.workspaces.events import ResourceStopped, WorkspaceDeleted
 from carrel.workspaces.meters import Meters
 from carrel.workspaces.rules import (
@@ -166,7 +167,7 @@ def _release_port(connection: Connection, work: StepWork) -> None:
 
 
 def _start(work: StepWork) -> str:
-    plan = sandbox_plan(work.room, work.resource)
+    plan = sandbox_plan(work.room, _with_new_token(work))
     try:
         work.room.runtime.start(plan)
     except NotFound:  # the host was started again, and the reconciler has not come round yet
@@ -177,6 +178,17 @@ def _start(work: StepWork) -> str:
         work.room.runtime.prepare(_workspace_plan(work.room, workspace))
         work.room.runtime.start(plan)
     return ""
+
+
+def _with_new_token(work: StepWork) -> Resource:
+    """Return the resource with a token that no earlier start had; kept if it runs already."""
+    if work.room.runtime.state(work.workspace_id, work.resource.id) is State.RUNNING:
+        return work.resource
+    salt = new_secret()
+    with work.room.database.write() as connection:
+        change_resource(connection, work.resource.id, token_salt=salt)
+        work.room.people.bump_access_epoch(connection)  # the gateway asks for the token anew
+    return replace(work.resource, token_salt=salt)
 
 
 def sandbox_plan(room: Workspaces, resource: Resource) -> SandboxPlan:
@@ -213,7 +225,7 @@ def sandbox_plan(room: Workspaces, resource: Resource) -> SandboxPlan:
 
 def _environment(room: Workspaces, resource: Resource, outer: Template) -> dict[str, str]:
     found = {
-        "CARREL_TOKEN": room.keys.tool_token(resource.id),
+        "CARREL_TOKEN": room.keys.tool_token(resource.id, resource.token_salt),
         "CARREL_BASE_URL": f"/ws/{resource.workspace_id}/{resource.id}/",
         "CARREL_PORT": str(resource.port),
         "CARREL_DOWNLOADS": "on" if outer.policy.downloads else "off",

@@ -53,6 +53,7 @@ resources = Table(
     Column("wants_running", Boolean, nullable=False),
     Column("power", String(16), nullable=False),
     Column("port", Integer),
+    Column("token_salt", String(64), nullable=False),  # new with each start
     # What must be unique among the living; emptied when the resource is deleted.
     Column("unique_name", String, unique=True),
     Column("deleted_at", Moment),

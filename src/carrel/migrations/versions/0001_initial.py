@@ -198,6 +198,7 @@ def upgrade() -> None:
         sa.Column("wants_running", sa.Boolean(), nullable=False),
         sa.Column("power", sa.String(length=16), nullable=False),
         sa.Column("port", sa.Integer(), nullable=True),
+        sa.Column("token_salt", sa.String(length=64), nullable=False),
         sa.Column("unique_name", sa.String(), nullable=True),
         sa.Column("deleted_at", sa.String(32), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_resources")),

@@ -54,7 +54,7 @@ class SystemUse(Room):
             owner_id=found.owner_id or "",
             port=found.port,
             prefix_style=needs.prefix_style,
-            token=self.keys.tool_token(found.id),
+            token=self.keys.tool_token(found.id, found.token_salt),
             downloads_allowed=policy.downloads,
             clipboard_allowed=policy.clipboard,
             title=found.display_name,

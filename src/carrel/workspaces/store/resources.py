@@ -80,6 +80,7 @@ def resource_of(row: Any) -> Resource:
         wants_running=row.wants_running,
         power=Power(row.power),
         port=row.port,
+        token_salt=row.token_salt,
         template_parent=row.template_parent,
     )
 
@@ -150,6 +151,7 @@ def insert_resource(connection: Connection, resource: Resource, *, unique_name: 
             "is_deployed": resource.is_deployed,
             "wants_running": resource.wants_running,
             "power": resource.power,
+            "token_salt": resource.token_salt,
             "unique_name": unique_name,
         },
     )
