@@ -330,6 +330,43 @@ def test_accounts_over_the_api(app):
     assert ada.post("/api/accounts", json={**body, "surprise": 1}).status_code == 422
 
 
+def test_own_password_over_the_api(app, people):
+    rosa, other = program(app, "rosa"), program(app, "rosa")
+    wrong = {"old": "wrong", "new": "a brand new password"}
+    assert rosa.post("/api/me/password", json=wrong).status_code == 403
+    right = {**wrong, "old": PASSWORD}
+    assert rosa.post("/api/me/password", json=right).status_code == 204
+    assert other.get("/api/me").status_code == 401
+    assert rosa.get("/api/me").status_code == 200
+    assert people.sign_in("rosa", "a brand new password", client="c").token
+
+
+def test_own_authenticator_app_over_the_api(app, clock):
+    rosa = program(app, "rosa")
+    totp = pyotp.parse_uri(rosa.post("/api/me/totp").json()["uri"])
+    assert rosa.post("/api/me/totp/confirm", json={"code": "1"}).status_code == 422
+    code = {"code": totp.at(clock.now())}
+    assert rosa.post("/api/me/totp/confirm", json=code).status_code == 204
+    assert rosa.get("/api/me").json()["account"]["has_totp"] is True
+    assert rosa.post("/api/me/totp").status_code == 409
+    assert rosa.post("/api/me/totp/remove", json={"password": "wrong"}).status_code == 403
+    assert rosa.post("/api/me/totp/remove", json={"password": PASSWORD}).status_code == 204
+    assert rosa.get("/api/me").json()["account"]["has_totp"] is False
+
+
+def test_an_administrator_helps_people_over_the_api(app, people, clock, accounts):
+    ada, rosa = program(app, "ada"), program(app, "rosa")
+    totp = pyotp.parse_uri(rosa.post("/api/me/totp").json()["uri"])
+    rosa.post("/api/me/totp/confirm", json={"code": totp.at(clock.now())})
+    path, body = f"/api/accounts/{accounts['rosa'].id}", {"password": "a brand new password"}
+    assert rosa.post(f"{path}/password", json=body).status_code == 403
+    assert rosa.delete(f"{path}/totp").status_code == 403
+    assert ada.delete(f"{path}/totp").status_code == 204
+    assert ada.post(f"{path}/password", json=body).status_code == 204
+    assert rosa.get("/api/me").status_code == 401
+    assert people.sign_in("rosa", "a brand new password", client="c").token
+
+
 def test_members_over_the_api_in_azuretres_shape(app, accounts):
     ada, rosa = program(app, "ada"), program(app, "rosa")
     base = f"/api/workspaces/{new_id()}"

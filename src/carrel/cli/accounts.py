@@ -10,6 +10,10 @@ from carrel.cli.session import read_password
 from carrel.core.actors import TreRole
 
 app = typer.Typer()
+password_app = typer.Typer()
+totp_app = typer.Typer()
+app.add_typer(password_app, name="password", help="Passwords: your own, or a forgotten one.")
+app.add_typer(totp_app, name="totp", help="Authenticator apps: a second factor for signing in.")
 UserReference = Annotated[str, typer.Argument(help="User name or id of the account.")]
 
 
@@ -60,6 +64,53 @@ def disable(user: UserReference, json: JsonFlag = False) -> None:
 def enable(user: UserReference, json: JsonFlag = False) -> None:
     """Enable an account again."""
     _switch(user, active=True, as_json=json)
+
+
+@password_app.command("change")
+def change_password() -> None:
+    """Change your password: asked for, or two lines of standard input (old, new)."""
+    api = client.signed_in()
+    old = read_password(from_stdin=False, prompt="Present password: ")
+    new = read_password(from_stdin=False, prompt="New password: ")
+    api.post("/api/me/password", {"old": old, "new": new})
+    remark("Your password is changed; your other sessions ended.")
+
+
+@password_app.command("reset")
+def reset_password(user: UserReference) -> None:
+    """Give a person who forgot it a new password; their sessions end."""
+    api = client.signed_in()
+    path = f"/api/accounts/{refer.account(api, user)['id']}/password"
+    api.post(path, {"password": read_password(from_stdin=False, prompt="New password: ")})
+    remark(f"{user} has a new password.")
+
+
+@totp_app.command("start")
+def start_totp(json: JsonFlag = False) -> None:
+    """Begin to add an authenticator app: print the address to give it. Then: confirm."""
+    answer = client.signed_in().post("/api/me/totp")
+    show(answer, as_json=json, human=lambda _console: typer.echo(answer["uri"]))
+
+
+@totp_app.command("confirm")
+def confirm_totp(code: Annotated[str, typer.Argument(help="The code that the app shows.")]) -> None:
+    """Turn your authenticator app on: from now on you sign in with its codes."""
+    client.signed_in().post("/api/me/totp/confirm", {"code": code})
+    remark("Your authenticator app is on.")
+
+
+@totp_app.command("remove")
+def remove_totp(
+    user: Annotated[str, typer.Argument(help="Somebody else's, for administrators.")] = "",
+) -> None:
+    """Take your authenticator app away, with your password; or that of somebody who lost it."""
+    api = client.signed_in()
+    if user:
+        api.send("DELETE", f"/api/accounts/{refer.account(api, user)['id']}/totp")
+        remark(f"{user} signs in without an authenticator app now.")
+        return
+    api.post("/api/me/totp/remove", {"password": read_password(from_stdin=False)})
+    remark("You sign in without an authenticator app now.")
 
 
 def _switch(user: str, *, active: bool, as_json: bool) -> None:

@@ -74,12 +74,12 @@ def whoami(json: JsonFlag = False) -> None:
     )
 
 
-def read_password(*, from_stdin: bool) -> str:
+def read_password(*, from_stdin: bool, prompt: str = "Password: ") -> str:
     """Read a password without showing it. Raises `InvalidRequest` if there is none."""
     if from_stdin or not sys.stdin.isatty():
         password = sys.stdin.readline().rstrip("\n")
     else:
-        password = getpass.getpass("Password: ", stream=sys.stderr)
+        password = getpass.getpass(prompt, stream=sys.stderr)
     if not password:
         raise InvalidRequest("The password is empty. Give it on standard input or when asked.")
     return password

@@ -9,7 +9,7 @@ from carrel.core.actors import Actor, TreRole, WorkspaceRole
 from carrel.core.errors import InvalidRequest
 from carrel.core.web import ActorDep, provide
 from carrel.people.authenticator import bearer_token
-from carrel.people.rules import Account
+from carrel.people.rules import Account, check_admin
 from carrel.people.service import People
 
 router = APIRouter(tags=["people"])
@@ -48,6 +48,25 @@ class AccountPatch(_Body):
     """A change of an account."""
 
     is_active: bool
+
+
+class OwnPasswordBody(_Body):
+    """A new password, vouched for by the old one."""
+
+    old: str = Field(max_length=1024)
+    new: str = Field(max_length=1024)
+
+
+class PasswordBody(_Body):
+    """A password: a new one for somebody who forgot theirs, or one's own as proof."""
+
+    password: str = Field(max_length=1024)
+
+
+class CodeBody(_Body):
+    """A code of an authenticator app."""
+
+    code: str = Field(max_length=16)
 
 
 class AssignBody(_Body):
@@ -92,6 +111,33 @@ def show_me(actor: ActorDep, people: PeopleDep) -> dict[str, Any]:
     return {"account": account, "workspace_roles": roles}
 
 
+@router.post("/me/password", status_code=204)
+def change_own_password(body: OwnPasswordBody, actor: ActorDep, people: PeopleDep) -> Response:
+    """Change your password; every other session of yours ends."""
+    people.change_password(actor, body.old, body.new)
+    return Response(status_code=204)
+
+
+@router.post("/me/totp", status_code=201)
+def start_own_totp(actor: ActorDep, people: PeopleDep) -> dict[str, str]:
+    """Begin to add an authenticator app; it counts once `/me/totp/confirm` saw a code of it."""
+    return {"uri": people.start_totp(actor)}
+
+
+@router.post("/me/totp/confirm", status_code=204)
+def confirm_own_totp(body: CodeBody, actor: ActorDep, people: PeopleDep) -> Response:
+    """Turn your authenticator app on with a code of it."""
+    people.confirm_totp(actor, body.code)
+    return Response(status_code=204)
+
+
+@router.post("/me/totp/remove", status_code=204)
+def remove_own_totp(body: PasswordBody, actor: ActorDep, people: PeopleDep) -> Response:
+    """Take your authenticator app away, with your password. May be called twice."""
+    people.remove_totp(actor, actor.id, password=body.password)
+    return Response(status_code=204)
+
+
 @router.get("/accounts")
 def list_accounts(actor: ActorDep, people: PeopleDep) -> dict[str, Any]:
     """Return every account. Only for TRE administrators."""
@@ -125,6 +171,23 @@ def change_account(
     """Enable or disable an account; disabling ends its sessions at once."""
     account = people.set_active(actor, account_id, active=body.is_active)
     return {"account": account_out(account)}
+
+
+@router.post("/accounts/{account_id}/password", status_code=204)
+def reset_password(
+    account_id: str, body: PasswordBody, actor: ActorDep, people: PeopleDep
+) -> Response:
+    """Give somebody who forgot it a new password; ends their sessions. For TRE administrators."""
+    people.reset_password(actor, account_id, body.password)
+    return Response(status_code=204)
+
+
+@router.delete("/accounts/{account_id}/totp", status_code=204)
+def remove_others_totp(account_id: str, actor: ActorDep, people: PeopleDep) -> Response:
+    """Take away the authenticator app of somebody who lost it. For TRE administrators."""
+    check_admin(actor)
+    people.remove_totp(actor, account_id)
+    return Response(status_code=204)
 
 
 @router.get("/workspaces/{workspace_id}/users")
