@@ -129,12 +129,24 @@ def test_files_come_in_by_commands(person: Callable[..., str], tmp_path: Path):
     person("airlock", "upload", "Files", request, str(file), str(file.with_name("other.csv")))
     person("airlock", "remove", "Files", request, "other.csv")
     person("airlock", "describe", "Files", request, "patients.csv", "-c", "age=mean")
+    person("airlock", "amend", "Files", request, "--justification", "The study needs them")
     person("airlock", "submit", "Files", request)
     shown = json.loads(person("airlock", "show", "Files", request, "--json"))["airlockRequest"]
     assert [each["name"] for each in shown["files"]] == ["patients.csv"]
     sealed = hashlib.sha256(person("airlock", "manifest", "Files", request).encode()).hexdigest()
     assert sealed == shown["manifestSha256"]
-    person("airlock", "review", "Files", request, "--approve", "-m", "Mine", status=4)
+    person(
+        "airlock",
+        "review",
+        "Files",
+        request,
+        "--approve",
+        "-m",
+        "Mine",
+        "--manifest",
+        sealed,
+        status=4,
+    )
 
 
 def test_starting_what_runs_changes_nothing(own: ThrowAwayTre):

@@ -256,6 +256,87 @@ def test_a_fault_is_never_a_traceback(person: Path, tre: Tre, capsys: pytest.Cap
     assert "Traceback" in (person / "tre" / "logs" / "cli.log").read_text()
 
 
+def test_own_password_and_authenticator_app_by_commands(
+    tre: Tre, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("sys.stdin", io.StringIO("old one\nnew one\nmine\n"))
+    for path in ("password", "totp/confirm", "totp/remove"):
+        tre.answer(f"POST /api/me/{path}", (204, None))
+    tre.answer("POST /api/me/totp", (201, {"uri": "otpauth://totp/x"}))
+    assert main.run(["account", "password", "change"]) == 0
+    assert json.loads(tre.asked[-1][2]) == {"old": "old one", "new": "new one"}
+    capsys.readouterr()
+    assert main.run(["account", "totp", "start"]) == 0
+    assert capsys.readouterr().out == "otpauth://totp/x\n"
+    assert main.run(["account", "totp", "confirm", "123456"]) == 0
+    assert json.loads(tre.asked[-1][2]) == {"code": "123456"}
+    assert main.run(["account", "totp", "remove"]) == 0
+    assert json.loads(tre.asked[-1][2]) == {"password": "mine"}
+
+
+def test_an_administrator_helps_by_commands(tre: Tre, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("a new one\n"))
+    tre.answer("GET /api/accounts", (200, {"accounts": [{"id": "i1", "username": "rosa"}]}))
+    tre.answer("POST /api/accounts/i1/password", (204, None))
+    tre.answer("DELETE /api/accounts/i1/totp", (204, None))
+    assert main.run(["account", "password", "reset", "rosa"]) == 0
+    assert json.loads(tre.asked[-1][2]) == {"password": "a new one"}
+    assert main.run(["account", "totp", "remove", "rosa"]) == 0
+    assert tre.asked[-1][0] == "DELETE /api/accounts/i1/totp"
+
+
+REQUEST = f"/api{WORKSPACE['resourcePath']}/requests/r1"
+SEAL = "ab12" * 16
+
+
+def review(*arguments: str) -> int:
+    return main.run(["airlock", "review", "Heart [failure]", "r1", "--approve", "-m", "ok",
+                     *arguments])  # fmt: skip
+
+
+def an_airlock_request(**changed: Any) -> dict[str, Any]:
+    request = {
+        "id": "r1", "title": "Table", "type": "export", "status": "in_review",
+        "businessJustification": "Paper", "manifestSha256": SEAL,
+    }  # fmt: skip
+    return {"airlockRequest": {**request, **changed}, "allowedUserActions": []}
+
+
+def test_a_review_names_the_seal_that_was_seen(tre: Tre, capsys: pytest.CaptureFixture[str]):
+    tre.answer(f"GET {REQUEST}", (200, an_airlock_request()))
+    tre.answer(f"POST {REQUEST}/review", (200, an_airlock_request(status="approved")))
+    assert review() == 2, "without --manifest"
+    assert review("--manifest", SEAL[:11]) == 2, "too short"
+    assert review("--manifest", "f" * 64) == 6, "another seal"
+    assert "Another seal is in force now" in capsys.readouterr().err
+    assert not [what for what, _, _ in tre.asked if what.startswith("POST")]
+    assert review("--manifest", SEAL[:12]) == 0
+    assert json.loads(tre.asked[-1][2])["manifestSha256"] == SEAL
+
+
+def test_a_reviewer_sees_a_file(tre: Tre, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    tre.answer(f"GET {REQUEST}/files/a%20b.csv/content", (200, {"n": 12}))
+    view = ["airlock", "view", "Heart [failure]", "r1", "a b.csv"]
+    assert main.run(view) == 0
+    assert capsys.readouterr().out == '{"n": 12}'
+    target = tmp_path / "seen.csv"
+    assert main.run([*view, "--save", str(target)]) == 0
+    assert target.read_text() == '{"n": 12}'
+    assert main.run([*view, "--save", str(target)]) == 6
+
+
+def test_a_justification_is_what_the_person_gave(tre: Tre):
+    requests = f"/api{WORKSPACE['resourcePath']}/requests"
+    tre.answer(f"POST {requests}", (201, an_airlock_request()))
+    tre.answer(f"GET {REQUEST}", (200, an_airlock_request()))
+    tre.answer(f"PATCH {REQUEST}", (200, an_airlock_request()))
+    assert main.run(["airlock", "new", "Heart [failure]", "export", "Table"]) == 0
+    assert json.loads(tre.asked[-1][2])["businessJustification"] == ""
+    assert main.run(["airlock", "amend", "Heart [failure]", "r1", "--justification", "Why"]) == 0
+    assert json.loads(tre.asked[-1][2]) == {"title": "Table", "businessJustification": "Why"}
+    assert main.run(["airlock", "amend", "Heart [failure]", "r1"]) == 2
+
+
 def test_properties_are_json_where_they_can_be(tmp_path: Path):
     file = tmp_path / "p.json"
     file.write_text('{"a": 1, "b": [1]}')

@@ -1,8 +1,6 @@
 """Files in and out of a workspace, checked by a person."""
 
-import hashlib
-import os
-from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -10,16 +8,27 @@ from urllib.parse import quote
 import typer
 from rich.progress import Progress
 
-from carrel.cli import client, properties, refer
-from carrel.cli.output import JsonFlag, fields, messages, moment, remark, show, size, table
+from carrel.cli import client, properties, refer, transfer
+from carrel.cli.output import (
+    JsonFlag,
+    fields,
+    messages,
+    moment,
+    printable,
+    remark,
+    show,
+    size,
+    table,
+)
 from carrel.cli.workspaces import Reference
-from carrel.core.errors import Conflict, InvalidRequest, OutsideFailure
+from carrel.core.errors import Conflict, InvalidRequest
 
 app = typer.Typer()
 RequestId = Annotated[str, typer.Argument(help="Id of the request.")]
 Explanation = Annotated[str, typer.Option("--explanation", "-m", help="Why; others read it.")]
 FileName = Annotated[str, typer.Argument(help="Name of the file in the request.")]
-_CHUNK_BYTES = 2**20
+_SEEN_LEAST = 12
+"""So many characters of a manifest's hash stand for it."""
 
 
 @app.command("list")
@@ -47,7 +56,9 @@ def new(
     workspace: Reference,
     kind: Annotated[str, typer.Argument(help="import or export.")],
     title: Annotated[str, typer.Argument(help="What it is about.")],
-    justification: Annotated[str, typer.Option(help="Why the files must cross.")] = "",
+    justification: Annotated[
+        str, typer.Option(help="Why the files must cross; submitting needs it.")
+    ] = "",
     json: JsonFlag = False,
 ) -> None:
     """Open a draft. Then: upload (import) or collect (export), and submit."""
@@ -55,13 +66,36 @@ def new(
         raise typer.BadParameter(f"{kind!r} is neither import nor export.")
     api = client.signed_in()
     path = f"/api{refer.workspace(api, workspace)['resourcePath']}/requests"
-    body = {"type": kind, "title": title, "businessJustification": justification or title}
+    body = {"type": kind, "title": title, "businessJustification": justification}
     found = api.post(path, body)
     show(
         found,
         as_json=json,
         human=lambda _console: typer.echo(found["airlockRequest"]["id"]),
     )
+
+
+@app.command()
+def amend(
+    workspace: Reference,
+    request: RequestId,
+    title: Annotated[str | None, typer.Option(help="What it is about.")] = None,
+    justification: Annotated[str | None, typer.Option(help="Why the files must cross.")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Write the title or the justification of your draft anew."""
+    if title is None and justification is None:
+        raise InvalidRequest("Nothing to change. Give --title, --justification or both.")
+    api = client.signed_in()
+    path = _path(api, workspace, request)
+    now = api.get(path)["airlockRequest"]
+    body = {
+        "title": now["title"] if title is None else title,
+        "businessJustification": (
+            now["businessJustification"] if justification is None else justification
+        ),
+    }
+    _display(api.send("PATCH", path, json=body), as_json=json)
 
 
 @app.command()
@@ -79,7 +113,7 @@ def upload(
             if not file.is_file():
                 raise InvalidRequest(f"{file} is not a file. Give files, not folders.")
             task = progress.add_task(file.name, total=file.stat().st_size)
-            body = _chunks(file, lambda step, task=task: progress.advance(task, step))
+            body = transfer.chunks(file, partial(progress.advance, task))
             headers = {"Content-Length": str(file.stat().st_size)}
             path = f"{base}/files/{quote(file.name, safe='')}"
             api.send("PUT", path, content=body, headers=headers)
@@ -178,20 +212,48 @@ def findings(workspace: Reference, request: RequestId, json: JsonFlag = False) -
 
 
 @app.command()
+def view(
+    workspace: Reference,
+    request: RequestId,
+    file: FileName,
+    save: Annotated[
+        Path | None, typer.Option(help="Write to this new file instead of printing.")
+    ] = None,
+) -> None:
+    """Show a sealed file to its reviewer: its text, or with --save an image too."""
+    if save is not None and save.exists():
+        raise Conflict(f"{save} exists already. Move it away first.")
+    api = client.signed_in()
+    path = f"{_path(api, workspace, request)}/files/{quote(file, safe='')}/content"
+    with api.stream(path) as answer:
+        if save is not None:
+            transfer.write(answer, save)
+        elif answer.headers.get("content-type", "").startswith("image/"):
+            raise InvalidRequest(f"{file} is an image. Write it to a file with --save.")
+        else:
+            typer.echo(printable(answer.read().decode(errors="replace")), nl=False)
+        cut = answer.headers.get("x-carrel-truncated")
+    if cut:
+        remark(f"{file} is longer: this is its beginning ({size(int(cut))}).")
+
+
+@app.command()
 def review(
     workspace: Reference,
     request: RequestId,
     approve: Annotated[bool, typer.Option("--approve/--reject", help="Your decision.")],
     explanation: Explanation,
     manifest: Annotated[
-        str, typer.Option(help="SHA-256 of the manifest that you looked at (see show).")
-    ] = "",
+        str,
+        typer.Option(help="SHA-256 of the manifest that you looked at (see show), or its start."),
+    ],
     json: JsonFlag = False,
 ) -> None:
     """Decide on somebody else's request, having looked at its files."""
     api = client.signed_in()
     path = _path(api, workspace, request)
-    seen = manifest or api.get(path)["airlockRequest"].get("manifestSha256")
+    in_force = api.get(path)["airlockRequest"].get("manifestSha256")
+    seen = _seen_manifest(manifest, in_force)
     body = {"approval": approve, "decisionExplanation": explanation, "manifestSha256": seen}
     _display(api.post(f"{path}/review", body), as_json=json)
 
@@ -243,37 +305,29 @@ def download(
         raise Conflict(f"{target} exists already. Move it away first.")
     api = client.signed_in()
     ticket = api.post(f"{_path(api, workspace, request)}/release")
-    digest = _save(api, _absolute(api, ticket["url"]), target)
+    digest = transfer.save(api, _absolute(api, ticket["url"]), target)
     if not json:
         remark(f"SHA-256 {digest}")
     result = {"file": str(target), "sha256": digest}
     show(result, as_json=json, human=lambda _console: typer.echo(target))
 
 
-def _save(api: client.Api, url: str, target: Path) -> str:
-    """Write the body at `url` whole or not at all; returns its SHA-256 (hex)."""
-    beside = target.with_suffix(".part")
-    digest = hashlib.sha256()
-    try:
-        with (
-            api.stream(url) as answer,
-            beside.open("wb") as out,
-            Progress(console=messages(), transient=True) as progress,
-        ):
-            total = int(answer.headers.get("content-length", 0)) or None
-            task = progress.add_task(target.name, total=total)
-            for chunk in answer.iter_bytes():
-                digest.update(chunk)
-                out.write(chunk)
-                progress.advance(task, len(chunk))
-            out.flush()
-            os.fsync(out.fileno())
-        beside.rename(target)
-    except OSError as error:
-        raise OutsideFailure(f"{target} could not be written: {error.strerror}.") from error
-    finally:
-        beside.unlink(missing_ok=True)
-    return digest.hexdigest()
+def _seen_manifest(seen: str, in_force: str | None) -> str:
+    """Return the whole hash that the reviewer saw. Raises `Conflict` if it is not in force."""
+    seen = seen.strip().lower()
+    if len(seen) < _SEEN_LEAST:
+        raise InvalidRequest(
+            f"Give at least {_SEEN_LEAST} characters of the manifest that you looked at. "
+            "See: carrel airlock show"
+        )
+    if in_force is None:
+        return seen  # the TRE says why there is nothing to decide
+    if not in_force.startswith(seen):
+        raise Conflict(
+            "Another seal is in force now than the one you looked at. "
+            "Look at the files again: carrel airlock show, findings and view"
+        )
+    return in_force
 
 
 def _move(workspace: str, request: str, verb: str, body: dict[str, Any], *, as_json: bool) -> None:
@@ -311,11 +365,3 @@ def _display(found: Any, *, as_json: bool) -> None:
 
 def _absolute(api: client.Api, url: str) -> str:
     return url if url.startswith("https://") else f"{api.url}{url}"
-
-
-def _chunks(file: Path, advance: Any) -> Iterator[bytes]:
-    with file.open("rb") as source:
-        chunks: Iterable[bytes] = iter(lambda: source.read(_CHUNK_BYTES), b"")
-        for chunk in chunks:
-            advance(len(chunk))
-            yield chunk

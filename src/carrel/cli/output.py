@@ -84,6 +84,15 @@ def cell(value: Any) -> str:
     return escape(str(value))
 
 
+def printable(text: str) -> str:
+    """Return text of strangers; on a terminal without what would steer it (escape sequences)."""
+    if not results().is_terminal:
+        return text
+    return "".join(
+        one if one.isprintable() or one in "\n\t" else "\N{REPLACEMENT CHARACTER}" for one in text
+    )
+
+
 def moment(value: Any) -> str:
     """Return a time of the API (POSIX seconds or ISO text) as a person reads it, in UTC."""
     if value in (None, ""):
