@@ -134,7 +134,7 @@ class _Carrel:
     def work(self) -> None:
         """Take every step there is."""
         while item := self._queue.claim("benchmark", frozenset({OPERATION})):
-            self._engine.handle(item, self._queue)
+            self._engine.take(item, self._queue)
 
     def close(self) -> None:
         """Give the database back."""

@@ -164,7 +164,7 @@ class Bench:
         """Do everything that is due now; returns how many pieces."""
         done = 0
         while item := self.claim():
-            self.work.handlers()[item.kind](item, self.queue)
+            self.work.takers()[item.kind](item, self.queue)
             done += 1
         return done
 

@@ -1,6 +1,8 @@
 """Does the code keep the house's own limits that no tool checks?"""
 
 import ast
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,20 @@ SOURCES = sorted((ROOT / "src").rglob("*.py"))
 MODULES = [path for path in SOURCES if "versions" not in path.parts]
 LONGEST = 400
 VAGUE = {"data", "info", "manager", "helper", "helpers", "utils", "util", "process", "handle"}
+VAGUE |= {"handler", "handlers", "handles", "managers"}
+MEANT = {
+    "process_bind_param": "SQLAlchemy calls it so",
+    "process_result_value": "SQLAlchemy calls it so",
+    "handle_starttag": "html.parser calls it so",
+    "handle_error": "socketserver calls it so",
+    "open_by_handle": "attacks the system call of that name",
+    "first_process": "a process of the host",
+    "find_process": "a process of the host",
+    "signal_process": "a process of the host",
+    "through_process_one": "a process of the host",
+    "read_process_memory": "a process of the host",
+}
+"""Names of functions that may have such a word, and why."""
 
 
 def name(path: Path) -> str:
@@ -32,6 +48,43 @@ def test_every_module_says_which_question_it_answers(path: Path):
 
 def test_names_say_something():
     assert [name(path) for path in SOURCES if path.stem in VAGUE] == []
+
+
+def defined(path: Path) -> Iterator[str]:
+    """Names of the functions and classes that a module defines."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    yield from (n.name for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, kinds))
+
+
+def words(identifier: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", identifier)}
+
+
+def test_functions_and_classes_say_what_they_are_about():
+    found = {(each, name(path)) for path in SOURCES for each in defined(path)}
+    vague = {(each, where) for each, where in found if words(each) & VAGUE}
+    assert {(each, where) for each, where in vague if each not in MEANT} == set()
+    assert {each for each, _ in vague} == set(MEANT), "An exception is not needed any more."
+
+
+def test_what_switches_a_check_off_says_why():
+    """`type: ignore[code]  # why`, and `except Exception:  # why` unless it raises it on."""
+    bare = [
+        f"{name(path)}:{number}"
+        for path in SOURCES
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(r"# type: ignore\S*\s*$", line)
+    ]
+    for path in SOURCES:
+        lines = path.read_text().splitlines()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ExceptHandler):
+                continue
+            broad = getattr(node.type, "id", "") in {"Exception", "BaseException"}
+            goes_on = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
+            if (broad or node.type is None) and not goes_on and "#" not in lines[node.lineno - 1]:
+                bare.append(f"{name(path)}:{node.lineno}")
+    assert bare == []
 
 
 def test_every_table_is_where_the_migrations_look():

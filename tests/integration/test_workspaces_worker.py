@@ -189,9 +189,7 @@ def test_handlers_of_other_rooms_run_too_and_a_bug_in_one_stops_nobody(house):
     def broken(item: WorkItem, queue: Queue) -> None:
         raise ZeroDivisionError
 
-    worker = Worker(
-        house.workspaces, house.meters, handlers={"airlock.test": handler, "bug": broken}
-    )
+    worker = Worker(house.workspaces, house.meters, takers={"airlock.test": handler, "bug": broken})
     with house.database.write() as connection:
         house.workspaces.queue.put(connection, "bug", "k", {})
         house.workspaces.queue.put(connection, "airlock.test", "a", {"name": "one"})
@@ -220,7 +218,7 @@ def test_a_put_of_another_process_is_noticed_within_the_glance(house):
         with queue.fenced(item) as connection:
             queue.complete(connection, item)
 
-    worker = Worker(house.workspaces, house.meters, handlers={"ring": handler})
+    worker = Worker(house.workspaces, house.meters, takers={"ring": handler})
     other = Database(house.database.url)
     queue = Queue(other, house.clock)
     waits = []

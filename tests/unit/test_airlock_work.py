@@ -243,7 +243,7 @@ def test_a_second_worker_cannot_write_over_the_first(bench):
     bench.run_work()
     assert status(bench, request) is Status.IN_REVIEW
     with pytest.raises(Exception, match="taken over"):
-        bench.work.handlers()[old.kind](old, bench.queue)
+        bench.work.takers()[old.kind](old, bench.queue)
     assert len(bench.airlock.get(bench.author, request.id).history) == 2
 
 
@@ -259,7 +259,7 @@ def run_with_kills(bench: Bench, part: str, at: int) -> bool:
         if item is None:
             return mortal.is_dead
         try:
-            bench.work.handlers()[item.kind](item, bench.queue)
+            bench.work.takers()[item.kind](item, bench.queue)
         except Killed:
             bench.clock.advance(11)
 

@@ -1,6 +1,6 @@
 """What does a worker do for the airlock? Scan, deliver, file away, discard; each may be repeated.
 
-Every handler converges: killed at any point and started again, it ends in the same state. A
+Every piece of work converges: killed at any point and started again, it ends in the same state. A
 status is written in one transaction with the next piece of work, so no request is ever without
 somebody who takes it further.
 """
@@ -43,7 +43,7 @@ from carrel.core.errors import CarrelError, NotFound, Unavailable
 from carrel.core.ids import new_id
 from carrel.core.queue import LeaseLost, Queue, WorkItem, work_items
 
-Handler = Callable[[WorkItem, Queue], None]
+Taker = Callable[[WorkItem, Queue], None]
 
 log = structlog.get_logger()
 
@@ -62,15 +62,15 @@ _FILED = {
 
 
 class AirlockWork(Room):
-    """The handlers of the queue kinds `airlock.*`."""
+    """The work of the queue kinds `airlock.*`."""
 
     def __init__(self, ground: Ground, scanners: Sequence[Scanner]) -> None:
         super().__init__(ground)
         self._scanners = scanners
         self._actor = system("airlock")
 
-    def handlers(self) -> Mapping[str, Handler]:
-        """Return the handler of each kind of work."""
+    def takers(self) -> Mapping[str, Taker]:
+        """Return what takes each kind of work."""
         steps = {
             SCAN: self._scan,
             DELIVER: self._deliver,
@@ -270,8 +270,8 @@ class AirlockWork(Room):
             .values(stage=stage.value)
         )
 
-    def _guarded(self, step: Handler) -> Handler:
-        def handle(item: WorkItem, queue: Queue) -> None:
+    def _guarded(self, step: Taker) -> Taker:
+        def take(item: WorkItem, queue: Queue) -> None:
             try:
                 step(item, queue)
             except LeaseLost:
@@ -282,7 +282,7 @@ class AirlockWork(Room):
                 log.exception("airlock.unexpected", kind=item.kind, request=item.payload["request"])
                 self._failed(item, queue, _unexpected(item, error))
 
-        return handle
+        return take
 
     def _failed(self, item: WorkItem, queue: Queue, error: CarrelError) -> None:
         """Try again later, or end in the state that the rules name."""

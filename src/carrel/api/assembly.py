@@ -42,7 +42,7 @@ def create_app(
     app.state.settings = settings
     app.state.authenticator = authenticator
     app.state.pages = make_environment()
-    errors.add_handlers(app)
+    errors.answer_errors(app)
     for router in (health.router, audit.router, *apis):
         app.include_router(router, prefix="/api")
     app.include_router(health.root_router)

@@ -48,10 +48,10 @@ class BadRequest(CarrelError):
     code = "bad_request"
 
 
-def add_handlers(app: FastAPI) -> None:
+def answer_errors(app: FastAPI) -> None:
     """Answer every kind of error in one shape.
 
-    The handlers are not async: a page asks the database who is signed in, in a thread.
+    The answers are not async: a page asks the database who is signed in, in a thread.
     """
     app.add_exception_handler(CarrelError, _carrel_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

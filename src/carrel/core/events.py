@@ -31,7 +31,7 @@ class Events:
 
     def subscribe(self, kind: type[E], subscriber: Subscriber[E]) -> None:
         """Call `subscriber` for every later event of exactly this `kind`."""
-        self._subscribers[kind].append(subscriber)  # type: ignore[arg-type]
+        self._subscribers[kind].append(subscriber)  # type: ignore[arg-type]  # its own kind
 
     def publish(self, connection: Connection, event: Event) -> None:
         """Call every subscriber of the event's kind; their errors undo the transaction."""

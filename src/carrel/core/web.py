@@ -93,7 +93,7 @@ U = TypeVar("U", bound=Callable[..., Any])
 
 def accepts_uploads(endpoint: U) -> U:
     """Mark a route that streams its body and sets its own limit; all others take 1 MiB."""
-    endpoint.accepts_uploads = True  # type: ignore[attr-defined]
+    endpoint.accepts_uploads = True  # type: ignore[attr-defined]  # a mark on a function
     return endpoint
 
 

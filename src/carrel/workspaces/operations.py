@@ -98,7 +98,7 @@ class Engine:
         self.steps = steps
         self.on_boundary = on_boundary
 
-    def handle(self, item: WorkItem, queue: Queue) -> None:
+    def take(self, item: WorkItem, queue: Queue) -> None:
         """Move the item's operation on until it ends or has to wait.
 
         Raises `LeaseLost` if another worker has taken over, `Unavailable` if the database is

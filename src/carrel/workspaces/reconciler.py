@@ -120,7 +120,7 @@ class Reconciler:
             self._settle(difference)
         return len(found) + self._remove_strangers(running, living, busy)
 
-    def handle_lost_access(self, item: WorkItem, queue: Queue) -> None:
+    def take_lost_access(self, item: WorkItem, queue: Queue) -> None:
         """Stop what an account has running where it is no member any more."""
         account_id = item.payload["account"]
         with self._room.database.read() as connection:

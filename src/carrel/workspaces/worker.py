@@ -24,7 +24,7 @@ from carrel.workspaces.service.base import LOST_ACCESS, OPERATION
 
 log = structlog.get_logger()
 
-Handler = Callable[[WorkItem, Queue], None]
+Taker = Callable[[WorkItem, Queue], None]
 """Takes one item of its kind; must complete or postpone it through `queue.fenced`."""
 
 GLANCE_SECONDS = 0.02
@@ -49,7 +49,7 @@ Chore = tuple[float, Callable[[], object]]
 
 
 class Worker:
-    """Takes work of every kind it has a handler for, until told to stop.
+    """Takes work of every kind it has a taker for, until told to stop.
 
     A worker that is killed loses nothing: its leases run out and others go on. When the
     database is away it waits and goes on by itself.
@@ -60,7 +60,7 @@ class Worker:
         workspaces: Workspaces,
         meters: Meters,
         *,
-        handlers: Mapping[str, Handler] | None = None,
+        takers: Mapping[str, Taker] | None = None,
         chores: Sequence[Chore] = (),
         on_boundary: Boundary = no_boundary,
     ) -> None:
@@ -78,10 +78,10 @@ class Worker:
         self._engine = Engine(workspaces, meters, on_boundary=on_boundary)
         self._meters = meters
         self._reconciler = Reconciler(workspaces)
-        self._handlers: Mapping[str, Handler] = {
-            OPERATION: self._engine.handle,
-            LOST_ACCESS: self._reconciler.handle_lost_access,
-            **(handlers or {}),
+        self._takers: Mapping[str, Taker] = {
+            OPERATION: self._engine.take,
+            LOST_ACCESS: self._reconciler.take_lost_access,
+            **(takers or {}),
         }
         self._held: dict[str, WorkItem] = {}
         self._lock = threading.Lock()
@@ -94,7 +94,7 @@ class Worker:
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, then finish the steps in hand and return."""
         log.info("worker_started", worker=self.name, slots=self.pace.slots)
-        helpers = [
+        threads = [
             threading.Thread(target=self._every, args=(stop, *each), daemon=True)
             for each in (
                 (self.pace.lease_seconds / 4, self._renew_leases),
@@ -103,12 +103,12 @@ class Worker:
                 *self._chores,
             )
         ]
-        for helper in helpers:
-            helper.start()
+        for thread in threads:
+            thread.start()
         with ThreadPoolExecutor(self.pace.slots, thread_name_prefix="step") as pool:
             self._claim_until(stop, pool)
-        for helper in helpers:
-            helper.join()
+        for thread in threads:
+            thread.join()
         log.info("worker_stopped", worker=self.name)
 
     def run_until_idle(self) -> int:
@@ -146,7 +146,7 @@ class Worker:
         return None
 
     def _claim(self) -> WorkItem | None:
-        item = self._queue.claim(self.name, frozenset(self._handlers))
+        item = self._queue.claim(self.name, frozenset(self._takers))
         if item is not None:
             with self._lock:
                 self._held[item.id] = item
@@ -163,7 +163,7 @@ class Worker:
 
     def _take(self, item: WorkItem) -> None:
         try:
-            self._handlers[item.kind](item, self._queue)
+            self._takers[item.kind](item, self._queue)
         except LeaseLost:
             log.warning("lease_lost", item=item.id, kind=item.kind)
         except Unavailable as error:

@@ -1,5 +1,7 @@
 """The whole story on real data, against a TRE made for it and removed after it."""
 
+from functools import partial
+
 import typer
 from rich.console import Console
 from rich.live import Live
@@ -25,7 +27,7 @@ def play(console: Console) -> list[dict[str, object]]:
         with Live(console=console, refresh_per_second=8) as live:
             for name, step in STEPS[:-1]:
                 live.update(_progress(rows, name))
-                rows.append(outcome(name, lambda step=step: step(scene)))  # type: ignore[misc]
+                rows.append(outcome(name, partial(step, scene)))
                 live.update(_progress(rows, ""))
                 if not rows[-1]["ok"]:
                     break

@@ -91,7 +91,7 @@ def make_workspace(scene: Scene) -> str:
     return f"workspace {scene.workspace[:8]}, members: researcher, owner, airlock manager"
 
 
-def bring_data_in(scene: Scene) -> str:
+def bring_in_dataset(scene: Scene) -> str:
     """Raise an import request with the dataset and the notebook."""
     assert scene.material is not None
     rosalind = scene.people["rosalind"]
@@ -286,7 +286,7 @@ STEPS: tuple[tuple[str, Callable[[Scene], str]], ...] = (
     ("Start a fresh TRE", start_tre),
     ("Take the trial from a public package", take_trial),
     ("Create a restricted workspace and its members", make_workspace),
-    ("Import the dataset and the notebook through the airlock", bring_data_in),
+    ("Import the dataset and the notebook through the airlock", bring_in_dataset),
     ("Start JupyterLab", start_notebooks),
     ("Install lifelines through the package gateway", install_package),
     ("Run the notebook in the workspace", analyse),

@@ -53,12 +53,12 @@ def reveal(closed: Mapping[Path, Sequence[Path]]) -> None:
         if point.startswith(LAUNCHERS_FOLDERS):
             _check(libc.umount2(os.fsencode(point), _MNT_DETACH), f"umount {point}")
     for parent, paths in closed.items():
-        handles = {path: os.open(path, os.O_PATH) for path in paths}
+        descriptors = {path: os.open(path, os.O_PATH) for path in paths}
         _mount(libc, "carrel", str(parent), "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755,size=256k")
-        for path, handle in handles.items():
+        for path, descriptor in descriptors.items():
             path.mkdir(mode=0o755, parents=True, exist_ok=True)
-            _mount(libc, f"/proc/self/fd/{handle}", str(path), None, _MS_BIND | _MS_REC, None)
-            os.close(handle)
+            _mount(libc, f"/proc/self/fd/{descriptor}", str(path), None, _MS_BIND | _MS_REC, None)
+            os.close(descriptor)
         read_only = _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID | _MS_NODEV
         _mount(libc, "carrel", str(parent), "tmpfs", read_only, "mode=0755,size=256k")
 

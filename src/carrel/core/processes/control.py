@@ -235,11 +235,11 @@ def _wait_until_ended(found: Sequence[Identity], seconds: float) -> bool:
 def _alone(settings: Settings) -> Iterator[None]:
     """Let only one command at a time start or stop this TRE. Raises `Conflict`."""
     path = roles.folder(settings.home) / "command.lock"
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError as error:
         raise Conflict("Another `carrel up` or `carrel down` is at work. Wait for it.") from error
     finally:
-        os.close(handle)
+        os.close(descriptor)

@@ -40,17 +40,17 @@ def is_alive(identity: Identity) -> bool:
 def send(identity: Identity, number: signal.Signals) -> bool:
     """Signal exactly this process; returns whether it was there to be signalled."""
     try:
-        handle = os.pidfd_open(identity.pid)
+        descriptor = os.pidfd_open(identity.pid)
     except ProcessLookupError:
         return False
     try:
         if not is_alive(identity):
             return False
-        signal.pidfd_send_signal(handle, number)
+        signal.pidfd_send_signal(descriptor, number)
     except ProcessLookupError:
         return False
     finally:
-        os.close(handle)
+        os.close(descriptor)
     return True
 
 

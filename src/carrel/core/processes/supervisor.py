@@ -36,7 +36,7 @@ class _Kept:
 
     role: Role
     identity: Identity | None = None
-    handle: int = -1
+    descriptor: int = -1
     """pidfd; becomes readable when the process ends."""
     started_at: float = 0.0
     start_after: float = 0.0
@@ -100,16 +100,16 @@ class Supervisor:
         kept.identity = found
         kept.started_at = monotonic()
         try:
-            kept.handle = os.pidfd_open(found.pid)
+            kept.descriptor = os.pidfd_open(found.pid)
         except ProcessLookupError:
-            kept.handle = -1
+            kept.descriptor = -1
 
     def _bury(self, kept: _Kept) -> None:
         ended = kept.identity
         assert ended is not None
-        if kept.handle >= 0:
-            os.close(kept.handle)
-        kept.identity, kept.handle = None, -1
+        if kept.descriptor >= 0:
+            os.close(kept.descriptor)
+        kept.identity, kept.descriptor = None, -1
         how = _reap(ended.pid)
         lived = monotonic() - kept.started_at
         pause = FIRST_PAUSE_SECONDS if lived > STEADY_SECONDS else kept.pause_seconds
@@ -121,8 +121,8 @@ class Supervisor:
         now = monotonic()
         waits = [kept.start_after - now for kept in self._kept if kept.identity is None]
         seconds = _TICK_SECONDS if self._holding else max(0.0, min([_TICK_SECONDS, *waits]))
-        handles = [kept.handle for kept in self._kept if kept.handle >= 0]
-        if self._wake in select.select([self._wake, *handles], [], [], seconds)[0]:
+        descriptors = [kept.descriptor for kept in self._kept if kept.descriptor >= 0]
+        if self._wake in select.select([self._wake, *descriptors], [], [], seconds)[0]:
             os.read(self._wake, 64)
 
     def _pid_path(self, name: str) -> Path:
