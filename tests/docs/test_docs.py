@@ -12,7 +12,8 @@ from carrel.cli import groups, reference
 from carrel.core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TOP = [ROOT / page for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+PAGES = [*TOP, *sorted((ROOT / "docs").rglob("*.md"))]
 RENEW = "Run: python -m carrel.cli.reference"
 LINK = re.compile(r"(?<!`)\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -90,7 +91,7 @@ def check_command(page: Path, words: list[str], known: set[str]) -> None:
     plain = [word for word in words[1:] if not word.startswith("-")]
     if not plain or plain[0].startswith(("|", "…")):
         return
-    heads = {" ".join(["carrel", *plain[:count]]) for count in (1, 2)}
+    heads = {" ".join(["carrel", *plain[:count]]) for count in (1, 2, 3)}
     alternatives = {f"carrel {part}" for part in plain[0].split("|")}
     is_group = any(path.startswith(f"carrel {plain[0]} ") for path in known) and len(plain) == 1
     assert is_group or heads & known or alternatives <= known, (
