@@ -15,11 +15,11 @@ import pytest
 from sqlalchemy import select
 
 from carrel.core.errors import Conflict, Unavailable
-from carrel.packages.client import client_environment
 from carrel.packages.records import list_downloads, traffic
 from carrel.packages.rules import Reason
 from carrel.packages.tables import package_bytes, package_misses
 from carrel.runtime.ports import WorkspacePlan
+from carrel.workspaces.clients import client_environment
 from carrel.workspaces.rules import PACKAGE_PORT
 from tests.packages_world import (
     JSON,

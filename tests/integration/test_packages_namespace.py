@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from carrel.packages.client import client_environment, index_url
+from carrel.workspaces.clients import client_environment, index_url
 from carrel.workspaces.rules import PROXY_PORT
 from tests import launchers
 from tests.packages_world import Space, World, gateway, make_world, wait_until

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from carrel.packages.client import client_environment
 from carrel.packages.records import list_downloads
+from carrel.workspaces.clients import client_environment
 from tests.packages_world import Space, gateway, make_world
 
 

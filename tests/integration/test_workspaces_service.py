@@ -28,6 +28,7 @@ from carrel.runtime.memory import MemoryRuntime
 from carrel.runtime.ports import MEMBER_UID
 from carrel.runtime.rules import CONFINES, EVERY_WORD
 from carrel.workspaces.bundles import shipped_folder
+from carrel.workspaces.clients import client_environment
 from carrel.workspaces.events import OperationFinished, ResourceStopped, WorkspaceDeleted
 from carrel.workspaces.meters import Meters, UsageTotals
 from carrel.workspaces.reconciler import Reconciler
@@ -446,8 +447,10 @@ def test_nothing_of_the_platform_is_in_a_sandbox(house):
         "CARREL_BASE_URL",
         "CARREL_PORT",
         "CARREL_DOWNLOADS",
-        "PIP_INDEX_URL",
+        *client_environment(),
     }
+    assert plan.environment["UV_DEFAULT_INDEX"] == plan.environment["PIP_INDEX_URL"]
+    assert plan.environment["PIP_CONFIG_FILE"] == "/dev/null", "the host's indexes mean nothing"
     assert plan.isolation >= EVERY_WORD, "the workspace's isolation holds for what runs in it"
 
 

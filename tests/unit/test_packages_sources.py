@@ -6,8 +6,8 @@ import pytest
 
 from carrel.core.errors import InvalidRequest
 from carrel.core.settings import Settings
-from carrel.packages.client import client_environment, pip_conf
 from carrel.packages.sources import PIPS_OWN_INDEX, Source, find_source, trust
+from carrel.workspaces.clients import client_environment
 
 
 @pytest.fixture
@@ -75,7 +75,6 @@ def test_a_sandbox_knows_one_index_and_no_proxy():
     environment = client_environment(8081)
     assert environment["PIP_INDEX_URL"] == "http://127.0.0.1:8081/pypi/simple/"
     assert not any("proxy" in name.lower() or "EXTRA" in name for name in environment)
-    assert "index-url = http://127.0.0.1:8081/pypi/simple/\n" in pip_conf(8081)
 
 
 def test_an_open_sandbox_knows_the_egress_proxy_but_not_for_itself():

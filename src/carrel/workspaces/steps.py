@@ -17,6 +17,7 @@ from carrel.core.clock import monotonic
 from carrel.core.errors import Conflict, NotFound, OutsideFailure, Unavailable
 from carrel.core.ids import new_secret
 from carrel.runtime.ports import Limits, Member, SandboxPlan, State, WorkspacePlan
+from carrel.workspaces.clients import client_environment
 from carrel.workspaces.events import ResourceStopped, WorkspaceDeleted
 from carrel.workspaces.meters import Meters
 from carrel.workspaces.rules import (
@@ -230,14 +231,12 @@ def _environment(room: Workspaces, resource: Resource, outer: Template) -> dict[
         "CARREL_PORT": str(resource.port),
         "CARREL_DOWNLOADS": "on" if outer.policy.downloads else "off",
     }
-    if outer.policy.package_gateway:
-        found["PIP_INDEX_URL"] = f"http://127.0.0.1:{PACKAGE_PORT}/pypi/simple/"
-    if outer.policy.network == "egress-proxy":
-        proxy = f"http://127.0.0.1:{PROXY_PORT}"
-        for name in ("HTTP_PROXY", "HTTPS_PROXY"):
-            found |= {name: proxy, name.lower(): proxy}
-        found |= {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
-    return found
+    policy = outer.policy
+    doors = client_environment(
+        PACKAGE_PORT if policy.package_gateway else None,
+        egress_port=PROXY_PORT if policy.network == "egress-proxy" else None,
+    )
+    return {**found, **doors}
 
 
 def _wait_until_ready(work: StepWork) -> str:

@@ -10,31 +10,23 @@ def index_url(port: int = PACKAGE_PORT) -> str:
     return f"http://127.0.0.1:{port}/pypi/simple/"
 
 
-def pip_conf(port: int = PACKAGE_PORT) -> str:
-    """Return the text of a `pip.conf` that knows this one index and asks nobody anything."""
-    return (
-        "[global]\n"
-        f"index-url = {index_url(port)}\n"
-        "disable-pip-version-check = true\n"
-        "no-input = true\n"
-    )
-
-
 def client_environment(
-    port: int = PACKAGE_PORT, *, egress_port: int | None = None
+    port: int | None = PACKAGE_PORT, *, egress_port: int | None = None
 ) -> Mapping[str, str]:
-    """Return the environment for sandboxes; `egress_port` only in unrestricted workspaces.
+    """Return the environment of a sandbox; None for a door that its workspace does not have.
 
     The host's own pip configuration, if it is visible inside, is switched off: its indexes
     cannot be reached from there, and pip would wait for each of them.
     """
-    environment = {
-        "PIP_CONFIG_FILE": "/dev/null",
-        "PIP_INDEX_URL": index_url(port),
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-        "PIP_NO_INPUT": "1",
-        "UV_DEFAULT_INDEX": index_url(port),
-    }
+    environment: dict[str, str] = {}
+    if port is not None:
+        environment = {
+            "PIP_CONFIG_FILE": "/dev/null",
+            "PIP_INDEX_URL": index_url(port),
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_NO_INPUT": "1",
+            "UV_DEFAULT_INDEX": index_url(port),
+        }
     if egress_port is not None:
         proxy = f"http://127.0.0.1:{egress_port}"
         for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
