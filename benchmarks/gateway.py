@@ -204,6 +204,7 @@ class _Endpoints:
             resource_id=resource_id,
             workspace_id=WORKSPACE,
             owner_id=actor.id,
+            uid=1,
             port=self._port,
             prefix_style="keep",
             token="token",
@@ -216,8 +217,8 @@ class _Endpoints:
 class _Doors:
     """Dials on loopback, as `setns` would inside the workspace."""
 
-    def dial(self, workspace_id: str, port: int) -> socket.socket:
-        del workspace_id
+    def dial(self, workspace_id: str, port: int, *, uid: int | None = None) -> socket.socket:
+        del workspace_id, uid
         return socket.create_connection(("127.0.0.1", port))
 
     def listen(self, workspace_id: str, port: int) -> socket.socket:

@@ -71,7 +71,7 @@ class FileRuntime(MemoryRuntime):
             return None
         return Usage("epoch", 1.0, 0, 0, 0, 1, "file")
 
-    def dial(self, workspace_id: str, port: int) -> socket.socket:
+    def dial(self, workspace_id: str, port: int, *, uid: int | None = None) -> socket.socket:
         if not self._boxes(workspace_id):
             raise Unavailable("Nobody listens yet.")
         near, far = socket.socketpair()

@@ -44,6 +44,7 @@ class Tool:
     resource_id: str
     workspace_id: str
     owner_id: str
+    uid: int = 200_011
     port: int = 20000
     prefix_style: str = "keep"
     token: str = "tool-token"
@@ -122,7 +123,8 @@ class World:
         app.router.add_route("*", "/{tail:.*}", answer)
         runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=0.1)
         await runner.setup()
-        await web.SockSite(runner, self.runtime.listen(tool.workspace_id, tool.port)).start()
+        listener = self.runtime.listen_as(tool.workspace_id, tool.port, tool.uid)
+        await web.SockSite(runner, listener).start()
         self.servers.append(runner)
         self.endpoints.tools[tool.resource_id] = tool
         return tool

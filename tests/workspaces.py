@@ -30,7 +30,7 @@ class AnsweringRuntime(MemoryRuntime):
         port = int(plan.environment.get("CARREL_PORT", "0"))
         listeners = self._workspaces[plan.workspace_id].listeners
         if port and (port not in listeners or listeners[port].fileno() == -1):
-            self.listen(plan.workspace_id, port)
+            self.listen_as(plan.workspace_id, port, plan.member.uid)
 
     def stop(self, workspace_id: str, sandbox_id: str, *, grace_seconds: float = 3.0) -> None:
         space = self._workspaces.get(workspace_id)

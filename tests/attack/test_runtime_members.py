@@ -13,7 +13,7 @@ import pytest
 from carrel.core.errors import InvalidRequest, NotFound, Unavailable
 from carrel.runtime.launcher import namespaces
 from carrel.runtime.ports import Limits, State
-from tests.launchers import NOBODY, Space, launched, require_root, until
+from tests.launchers import NOBODY, PYTHON, Space, launched, require_root, until
 
 pytestmark = pytest.mark.root
 MIB = 2**20
@@ -333,3 +333,31 @@ def test_a_disk_grows_when_nobody_uses_it_and_loses_nothing(space):
     assert int(space.run(size)) > 200 > small
     space.runtime.prepare(space.plan)
     assert space.run("print(open('kept').read())") == "still here"
+
+
+SQUAT = (
+    "import socket, sys\n"
+    "s = socket.create_server(('127.0.0.1', 20001)); print('squats', flush=True)\n"
+    "s.settimeout(float(sys.argv[1]))\n"
+    "try: print('heard', s.accept()[0].recv(99))\n"
+    "except OSError: print('heard nothing')\n"
+)
+
+
+def test_who_squats_on_the_port_of_another_member_hears_nothing(space):
+    squatter = space.start([PYTHON, "-I", "-c", SQUAT, "2"], member=2)
+    until(lambda: "squats" in space.runtime.output(space.id, squatter))
+    with pytest.raises(Unavailable, match="Nobody of this member"):
+        space.runtime.dial(space.id, 20001, uid=space.member(1).uid)
+    until(lambda: space.runtime.state(space.id, squatter) is State.EXITED)
+    assert "heard nothing" in space.runtime.output(space.id, squatter)
+
+
+def test_the_member_a_port_is_dialled_for_hears_the_token(space):
+    mine = space.start([PYTHON, "-I", "-c", SQUAT, "20"], member=1)
+    until(lambda: "squats" in space.runtime.output(space.id, mine))
+    with space.runtime.dial(space.id, 20001, uid=space.member(1).uid) as door:  # the control
+        door.sendall(b"a token")
+        until(lambda: "heard b'a token'" in space.runtime.output(space.id, mine))
+    with pytest.raises(Unavailable):  # it listens no more
+        space.runtime.dial(space.id, 20001, uid=space.member(1).uid)

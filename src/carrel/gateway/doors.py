@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from aiohttp import BaseConnector, ClientConnectorError, ClientRequest, ClientTimeout
 from aiohttp.client_proto import ResponseHandler
@@ -23,14 +24,16 @@ class Dialler:
         self._doors = doors
         self._threads = ThreadPoolExecutor(DIALS_AT_ONCE, thread_name_prefix="dial")
 
-    async def connect(self, workspace_id: str, port: int) -> ResponseHandler:
-        """Return a connection to a port inside. Raises `ConnectionRefusedError`."""
+    async def connect(self, workspace_id: str, port: int, uid: int) -> ResponseHandler:
+        """Return a connection to a port inside, where the member `uid` listens.
+
+        Raises `ConnectionRefusedError`.
+        """
         loop = asyncio.get_running_loop()
+        dial = partial(self._doors.dial, workspace_id, port, uid=uid)
         try:
             async with asyncio.timeout(DIAL_SECONDS):
-                connected = await loop.run_in_executor(
-                    self._threads, self._doors.dial, workspace_id, port
-                )
+                connected = await loop.run_in_executor(self._threads, dial)
         except (CarrelError, OSError, TimeoutError) as error:
             raise ConnectionRefusedError(str(error)) from error
         connected.setblocking(False)
@@ -45,7 +48,7 @@ class Dialler:
 
 
 class DoorConnector(BaseConnector):
-    """Connects `http://<workspace>.<resource>:<port>` by dialling inside; for websockets.
+    """Connects `http://<workspace>.<uid>.<resource>:<port>` by dialling inside; for websockets.
 
     The names are never resolved.
     """
@@ -61,9 +64,9 @@ class DoorConnector(BaseConnector):
         timeout: ClientTimeout,  # noqa: ASYNC109 - the signature is the library's
     ) -> ResponseHandler:
         del traces, timeout
-        workspace_id = (req.url.raw_host or "").partition(".")[0]
+        workspace_id, uid, _ = (req.url.raw_host or "").split(".")
         try:
-            return await self._dialler.connect(workspace_id, req.url.port or 0)
+            return await self._dialler.connect(workspace_id, req.url.port or 0, int(uid))
         except OSError as error:
             problem = OSError(0, str(error))
             raise ClientConnectorError(req.connection_key, problem) from error

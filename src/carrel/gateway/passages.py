@@ -99,7 +99,7 @@ class Passages:
             inside.append(("X-Forwarded-Prefix", prefix))
         return Passage(
             grant=grant,
-            address=Address(workspace_id, resource_id, endpoint.port),
+            address=Address(workspace_id, resource_id, endpoint.port, endpoint.uid),
             added_inside=tuple(inside),
             added_outside=(
                 *security_headers(self._origins.of(workspace_id), workspace_id, closed),

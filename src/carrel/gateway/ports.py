@@ -20,6 +20,11 @@ class Endpoint(Protocol):
         ...
 
     @property
+    def uid(self) -> int:
+        """Its owner as the host knows them; nobody else may listen in its place."""
+        ...
+
+    @property
     def port(self) -> int:
         """Where it listens inside the workspace's namespace."""
         ...

@@ -108,8 +108,8 @@ async def _open(
 
 def _url(passage: Passage, target: Target) -> str:
     """Return an address that names no host: the connector dials what it stands for (19)."""
-    workspace_id, resource_id, port = passage.address
-    return f"http://{workspace_id}.{resource_id}:{port}{passage.path(target)}{target.query}"
+    workspace_id, resource_id, port, uid = passage.address
+    return f"http://{workspace_id}.{uid}.{resource_id}:{port}{passage.path(target)}{target.query}"
 
 
 class _Traffic:

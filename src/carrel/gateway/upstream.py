@@ -33,11 +33,12 @@ Failure = (ClientError, TimeoutError, OSError)
 
 
 class Address(NamedTuple):
-    """A tool: which resource, in which workspace, on which port inside."""
+    """A tool: which resource, in which workspace, on which port inside, and whose."""
 
     workspace_id: str
     resource_id: str
     port: int
+    uid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ class Upstream:
         return None
 
     async def _new(self, address: Address) -> _Line:
-        protocol = await self._dialler.connect(address.workspace_id, address.port)
+        protocol = await self._dialler.connect(address.workspace_id, address.port, address.uid)
         return _Line(protocol, self._pools[address])
 
     async def _exchange(self, line: _Line, question: Question, head: bytes) -> Reply:

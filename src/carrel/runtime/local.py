@@ -1,6 +1,5 @@
 """How does Carrel use the launcher of this machine?"""
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -129,20 +128,13 @@ class LocalRuntime:
         """List everything on the host that belongs to this TRE's workspaces."""
         return [Leftover(**leftover) for leftover in self._ask("leftovers")]
 
-    def dial(self, workspace_id: str, port: int) -> socket.socket:
-        """Connect to 127.0.0.1:`port` inside."""
-        return self._socket("dial", workspace_id, port)
-
-    async def async_dial(self, workspace_id: str, port: int) -> socket.socket:
-        """Connect to 127.0.0.1:`port` inside, from asyncio; returns a non-blocking socket."""
-        loop = asyncio.get_running_loop()
-        door = await loop.run_in_executor(None, self.dial, workspace_id, port)
-        door.setblocking(False)
-        return door
+    def dial(self, workspace_id: str, port: int, *, uid: int | None = None) -> socket.socket:
+        """Connect to 127.0.0.1:`port` inside, and to nobody but the member `uid` if given."""
+        return self._socket("dial", {"workspace_id": workspace_id, "port": port, "uid": uid})
 
     def listen(self, workspace_id: str, port: int) -> socket.socket:
         """Return a listening socket on 127.0.0.1:`port` inside."""
-        return self._socket("listen", workspace_id, port)
+        return self._socket("listen", {"workspace_id": workspace_id, "port": port})
 
     def list_outbox(self, workspace_id: str) -> Sequence[OutboxFile]:
         """List every entry below `/outbox`, with the reason where it cannot be collected."""
@@ -181,8 +173,7 @@ class LocalRuntime:
             )
         return image
 
-    def _socket(self, command: str, workspace_id: str, port: int) -> socket.socket:
-        fields = {"workspace_id": workspace_id, "port": port}
+    def _socket(self, command: str, fields: Mapping[str, Any]) -> socket.socket:
         found = socket.socket(fileno=self._descriptor(command, fields))
         found.setblocking(True)
         return found

@@ -47,6 +47,8 @@ class _Workspace:
     """Of sandboxes that are gone: a workspace's counters never run backwards."""
     sandboxes: dict[str, _Sandbox] = field(default_factory=dict)
     listeners: dict[int, socket.socket] = field(default_factory=dict)
+    owners: dict[int, int] = field(default_factory=dict)
+    """Whose program listens, by port; the platform's own listeners are of nobody."""
     outbox: dict[str, bytes] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     inbox: dict[str, bytes] = field(default_factory=dict)
@@ -95,6 +97,13 @@ class MemoryRuntime:
         space = self._workspaces[workspace_id]
         space.outbox[path] = content
         space.refused[path] = refused
+
+    def listen_as(self, workspace_id: str, port: int, uid: int) -> socket.socket:
+        """Let a member's program listen on a port."""
+        with self._lock:
+            listener = self.listen(workspace_id, port)
+            self._workspaces[workspace_id].owners[port] = uid
+            return listener
 
     def inbox(self, workspace_id: str) -> Mapping[str, bytes]:
         """Return what was delivered, by path."""
@@ -197,21 +206,26 @@ class MemoryRuntime:
                 )
             ]
 
-    def dial(self, workspace_id: str, port: int) -> socket.socket:
-        """Connect to whatever `listen` returned for this port."""
+    def dial(self, workspace_id: str, port: int, *, uid: int | None = None) -> socket.socket:
+        """Connect to whatever `listen` or `listen_as` returned for this port."""
         with self._entering("dial"):
-            listener = self._space(workspace_id).listeners.get(port)
+            space = self._space(workspace_id)
+            listener = space.listeners.get(port)
             if listener is None or listener.fileno() == -1:
                 raise Unavailable(f"Nothing listens on port {port} of this workspace yet.")
+            if uid is not None and space.owners.get(port) != uid:
+                raise Unavailable(f"Nobody of this member listens on port {port} (yet).")
             return socket.create_connection(listener.getsockname(), timeout=None)
 
     def listen(self, workspace_id: str, port: int) -> socket.socket:
         """Listen on a free loopback port that stands for `port` of the workspace."""
         with self._entering("listen"):
-            listeners = self._space(workspace_id).listeners
+            space = self._space(workspace_id)
+            listeners = space.listeners
             if port in listeners and listeners[port].fileno() != -1:
                 raise Conflict(f"Port {port} of this workspace is taken; close its listener first.")
             listeners[port] = socket.create_server(("127.0.0.1", 0))
+            space.owners.pop(port, None)
             return listeners[port]
 
     def list_outbox(self, workspace_id: str) -> Sequence[OutboxFile]:

@@ -220,10 +220,15 @@ class RuntimeDriver(Protocol):
 class Doors(Protocol):
     """Sockets inside a workspace's network namespace, for the gateway and the package gateway."""
 
-    def dial(self, workspace_id: str, port: int) -> socket.socket:
+    def dial(self, workspace_id: str, port: int, *, uid: int | None = None) -> socket.socket:
         """Connect to 127.0.0.1:`port` inside; returns a connected, blocking socket.
 
-        Raises `Unavailable` if nobody listens (yet), `NotFound` if there is no such workspace.
+        Members share that address. With `uid`, the listener is that member's own, before and
+        after connecting: nobody else is shown a token. A host without one uid per member
+        (`member:uid`) cannot tell them apart.
+
+        Raises `Unavailable` if nobody (of this member) listens yet, `NotFound` if there is no
+        such workspace.
         """
         ...
 

@@ -310,6 +310,8 @@ class Endpoint:
     resource_id: str
     workspace_id: str
     owner_id: str
+    uid: int
+    """The owner as the host knows them: whose listener it must be."""
     port: int
     prefix_style: Literal["keep", "strip"]
     token: str

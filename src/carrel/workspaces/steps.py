@@ -243,7 +243,9 @@ def _wait_until_ready(work: StepWork) -> str:
     began = monotonic()
     deadline = began + _start_seconds(work)
     next_look = began + STATE_PAUSE_SECONDS
-    while not _answers(work):
+    member = work.room.host_member(work.workspace_id, work.resource.owner_id or "")
+    _check_alive(work)
+    while not _answers(work, member):
         now = monotonic()
         if now >= next_look:
             next_look = now + STATE_PAUSE_SECONDS
@@ -254,14 +256,17 @@ def _wait_until_ready(work: StepWork) -> str:
                 "seconds. Start it again; if that does not help, give it more memory."
             )
         time.sleep(DIAL_PAUSE_SECONDS)
+    _check_alive(work)
     return f"It answered after {monotonic() - began:.1f} seconds."
 
 
-def _answers(work: StepWork) -> bool:
+def _answers(work: StepWork, member: Member) -> bool:
+    """Say whether its owner's own program answers: others can listen on its port as well."""
     if work.resource.port is None:
         raise OutsideFailure("It has no port. Delete it and create it again.")
     try:
-        work.room.runtime.dial(work.workspace_id, work.resource.port).close()
+        port = work.resource.port
+        work.room.runtime.dial(work.workspace_id, port, uid=member.uid).close()
     except Unavailable:
         return False
     return True

@@ -304,6 +304,7 @@ def _world(settings: Settings, keys: KeyRing, who: Resident) -> _World:
         resource_id=new_id(),
         workspace_id=who.workspace_id,
         owner_id=owner.id,
+        uid=who.member.uid,
         port=PORT,
         prefix_style="keep",
         token=new_secret(),

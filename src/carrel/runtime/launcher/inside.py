@@ -170,7 +170,7 @@ def main() -> None:
             say(inspect())
             server.settimeout(60)
             server.accept()[0].sendall(b"reached")
-        time.sleep(60)
+            time.sleep(60)  # a door that is dialled for a member looks at the listener again
     else:
         say({"forks": count_forks(), "cpu_seconds": burn(), "fill": fill()})
         say({"bomb": len(bytearray(b"x") * BOMB_BYTES)})

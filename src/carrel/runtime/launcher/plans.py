@@ -88,6 +88,13 @@ def a_port(fields: Mapping[str, Any]) -> int:
     return a_count(fields, "port", 1, 65535)
 
 
+def a_member(tre: Tre, fields: Mapping[str, Any]) -> int | None:
+    """Return the field `uid` of one of this TRE's members, or None if there is none."""
+    if fields.get("uid") is None:
+        return None
+    return a_count(fields, "uid", tre.first_uid, tre.last_uid)
+
+
 def workspace(tre: Tre, fields: Mapping[str, Any]) -> Workspace:
     """Return the checked plan of a workspace."""
     return Workspace(

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from carrel.runtime.launcher import linux, namespaces, sandbox, weaken, workspaces
+from carrel.runtime.launcher import doors, linux, sandbox, weaken, workspaces
 from carrel.runtime.launcher.plans import Sandbox, Workspace
 from carrel.runtime.launcher.refusal import Refused
 from carrel.runtime.launcher.tre import Tre
@@ -24,6 +24,8 @@ DISK_BYTES = 32 * 2**20
 MEMORY_BYTES = 96 * 2**20
 PROCESSES = 40
 CPUS = 0.2
+PORT = 8007
+"""Where the first sandbox listens (inside.py)."""
 SECONDS = 20.0
 APPARMOR = (
     "ordinary users may not make user namespaces here (see kernel.apparmor_restrict_unprivileged_"
@@ -41,6 +43,8 @@ class Seen:
     """/proc/<pid>/status of the command, from the host."""
     own_network: bool
     reached: str
+    spared: str
+    """What dialling the same port for another member came to."""
     spent: Mapping[str, Any]
     exit_code: int | None
     oom_kills: int
@@ -104,7 +108,8 @@ def _look(tre: Tre) -> Seen:
         inside=inside,
         status=_status(pid),
         own_network=os.stat(f"/proc/{pid}/ns/net").st_ino != os.stat("/proc/self/ns/net").st_ino,
-        reached=_dial(tre),
+        reached=_dial(tre, tre.last_uid),
+        spared=_dial(tre, tre.last_uid - 1),
         spent=spent,
         exit_code=_await_exit(tre),
         oom_kills=cgroup.oom_kills(),
@@ -158,15 +163,12 @@ def _status(pid: int) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def _dial(tre: Tre) -> str:
-    def connect() -> int:
-        return socket.create_connection(("127.0.0.1", 8007), 5).detach()
-
+def _dial(tre: Tre, uid: int) -> str:
     try:
-        with socket.socket(fileno=namespaces.inside(tre, WORKSPACE, connect)) as door:
+        with socket.socket(fileno=doors.dial(tre, WORKSPACE, PORT, uid)) as door:
             door.settimeout(5)
             return door.recv(16).decode(errors="replace")
-    except OSError as error:
+    except (Refused, OSError) as error:
         return f"not reached: {error}"
 
 
@@ -234,10 +236,17 @@ def _masked(seen: Seen) -> tuple[bool, str]:
 
 def _member(seen: Seen) -> tuple[bool, str]:
     uid, wanted = seen.status["Uid"].split()[0], str(seen.tre.last_uid)
-    evidence = f"the member's host uid is {uid}; homes inside: {seen.inside['homes']}"
+    evidence = (
+        f"the member's host uid is {uid}; homes inside: {seen.inside['homes']}; the same port "
+        f"dialled for another member: {seen.spared}"
+    )
     if not seen.tre.as_root:
-        return False, f"{evidence}; one uid for all members: run the launcher as root to fix it"
-    return uid == wanted and seen.inside["homes"] == ["selftest"], evidence
+        return False, (
+            f"{evidence}; one uid for all members, so a member may listen where another's tool "
+            "should and answer in its name: run the launcher as root to fix it"
+        )
+    spared = seen.spared.startswith("not reached")
+    return uid == wanted and seen.inside["homes"] == ["selftest"] and spared, evidence
 
 
 def _limits(seen: Seen) -> tuple[bool, str]:

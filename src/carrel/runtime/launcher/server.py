@@ -21,8 +21,8 @@ from typing import Any, NoReturn
 
 from carrel.runtime.launcher import (
     boxes,
+    doors,
     linux,
-    namespaces,
     plans,
     protocol,
     sandbox,
@@ -32,7 +32,6 @@ from carrel.runtime.launcher import (
 from carrel.runtime.launcher.refusal import Refused
 from carrel.runtime.launcher.tre import Tre
 
-DOOR_SECONDS = 3.0
 BACKLOG = 1024
 TRIM_EVERY_SECONDS = 5.0
 LOG_CAP_BYTES, LOG_KEPT_BYTES = 4 * 2**20, 2**20
@@ -117,29 +116,12 @@ def _leftovers(asked: Asked) -> list[dict[str, str]]:
 
 
 def _dial(asked: Asked) -> Descriptor:
-    port = plans.a_port(asked.fields)
-
-    def connect() -> int:
-        try:
-            return socket.create_connection(("127.0.0.1", port), DOOR_SECONDS).detach()
-        except OSError as error:
-            raise Refused("unavailable", f"Nothing listens on port {port} (yet).") from error
-
-    return Descriptor(namespaces.inside(asked.tre, asked.workspace_id(), connect))
+    port, uid = plans.a_port(asked.fields), plans.a_member(asked.tre, asked.fields)
+    return Descriptor(doors.dial(asked.tre, asked.workspace_id(), port, uid))
 
 
 def _listen(asked: Asked) -> Descriptor:
-    port = plans.a_port(asked.fields)
-
-    def listen() -> int:
-        try:
-            return socket.create_server(("127.0.0.1", port), backlog=BACKLOG).detach()
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise Refused("conflict", f"Port {port} of this workspace is taken.") from error
-            raise
-
-    return Descriptor(namespaces.inside(asked.tre, asked.workspace_id(), listen))
+    return Descriptor(doors.listen(asked.tre, asked.workspace_id(), plans.a_port(asked.fields)))
 
 
 def _list_outbox(asked: Asked) -> list[dict[str, Any]]:

@@ -47,11 +47,15 @@ class SystemUse(Room):
                 raise NotFound("Its workspace or service is disabled.")
             needs = self.catalogue.of(connection, found).runtime or RuntimeNeeds()
             policy = self._policy(connection, found.workspace_id or "")
+            member = find_host_id(connection, found.workspace_id or "", found.owner_id or "")
+        if member is None:
+            raise NotFound("Its owner is not known to this host. Stop it and start it again.")
         assert found.port is not None
         return Endpoint(
             resource_id=found.id,
             workspace_id=found.workspace_id or "",
             owner_id=found.owner_id or "",
+            uid=int(member.id),
             port=found.port,
             prefix_style=needs.prefix_style,
             token=self.keys.tool_token(found.id, found.token_salt),
