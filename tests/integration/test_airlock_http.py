@@ -345,20 +345,6 @@ def test_a_longer_list_takes_no_more_questions_to_the_database(bench, app, http,
     assert seen[0][1] <= 1
 
 
-def test_a_list_shows_the_newest_settled_requests_and_all_that_wait(bench):
-    waiting = bench.in_review("import", a__csv=b"x")
-    settled = []
-    for _ in range(3):
-        bench.clock.advance(1)
-        settled.append(bench.draft("import").id)
-        bench.airlock.cancel(bench.author, settled[-1])
-    for found in (
-        bench.airlock.list(bench.reviewer, bench.workspace, settled_limit=2),
-        bench.airlock.list_mine(bench.reviewer, settled_limit=2),
-    ):
-        assert [request.id for request in found] == [*settled[:0:-1], waiting.id]
-
-
 def test_a_form_that_does_not_fit_comes_back_filled_in_with_the_reason(bench, http):
     answer = http("author").post(
         f"{rooms(bench, None)}/new/import", data={"title": "", "justification": "Kept words"}

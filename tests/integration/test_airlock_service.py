@@ -494,6 +494,20 @@ def test_a_request_that_does_not_fit_names_its_field(bench, title, justification
     assert caught.value.field == field
 
 
+def test_a_list_shows_the_newest_settled_requests_and_all_that_wait(bench):
+    waiting = bench.in_review("import", a__csv=b"x")
+    settled = []
+    for _ in range(3):
+        bench.clock.advance(1)
+        settled.append(bench.draft("import").id)
+        bench.airlock.cancel(bench.author, settled[-1])
+    for found in (
+        bench.airlock.list(bench.reviewer, bench.workspace, settled_limit=2),
+        bench.airlock.list_mine(bench.reviewer, settled_limit=2),
+    ):
+        assert [request.id for request in found] == [*settled[:0:-1], waiting.id]
+
+
 def test_an_incomplete_request_cannot_be_submitted(bench):
     with pytest.raises(InvalidRequest, match="at least one file"):
         bench.airlock.submit(bench.author, bench.draft("export").id)
