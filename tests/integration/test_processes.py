@@ -92,9 +92,9 @@ def test_a_new_supervisor_adopts_what_runs(machine: Machine):
     assert machine.process is not None
     machine.process.kill()
     machine.process.wait()
+    machine.plan(work=SLEEPER, later=SLEEPER)
     machine.start()
-    until(lambda: machine.find("supervisor"))
-    time.sleep(0.3)
+    until(lambda: machine.find("later"))  # by then it has looked after `work`
     assert machine.find("work") == first
     assert first is not None
     identity.send(first, signal.SIGKILL)
@@ -123,7 +123,8 @@ def test_a_held_supervisor_buries_its_roles_and_starts_none(machine: Machine):
     until((machine.folder / supervisor.HELD).exists)
     identity.send(work, signal.SIGKILL)
     until(lambda: not Path(f"/proc/{work.pid}").exists())
-    time.sleep(2 * supervisor.FIRST_PAUSE_SECONDS)
+    turn, due = machine.folder / supervisor.HELD, time.time() + 2 * supervisor.FIRST_PAUSE_SECONDS
+    until(lambda: turn.stat().st_mtime > due)  # a later turn, in which it would have started one
     assert machine.find("work") is None
     assert machine.find("supervisor") == own
 

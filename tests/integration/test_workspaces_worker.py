@@ -4,16 +4,17 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from carrel.core.actors import WorkspaceRole
 from carrel.core.clock import SystemClock
 from carrel.core.database import Database
 from carrel.core.errors import Unavailable
-from carrel.core.queue import Queue, WorkItem
+from carrel.core.queue import Queue, WorkItem, work_items
 from carrel.runtime.memory import MemoryRuntime
 from carrel.runtime.ports import WorkspacePlan
 from carrel.workspaces.bundles import shipped_folder
@@ -101,6 +102,12 @@ def is_deployed(house: House, workspace_id: str) -> bool:
     return house.workspaces.get_resource(house.admin, workspace_id).is_deployed
 
 
+def has_lost_its_lease(house: House) -> bool:
+    with closing(Database(house.database.url)) as other, other.read() as connection:
+        ends = connection.execute(select(work_items.c.leased_until)).scalars().all()
+    return all(end is not None and end < house.clock.now() for end in ends)
+
+
 def test_a_worker_takes_what_is_asked_for(house):
     with at_work(house.worker):
         made = [create(house, f"Study {number}") for number in range(5)]
@@ -131,7 +138,7 @@ def test_a_worker_goes_on_when_the_database_comes_back(house):
         workspace_id = create(house)
         wait_until(lambda: bool(house.runtime.prepared))
         house.database.is_away = True  # while a step is in hand
-        time.sleep(1.2)  # longer than the lease
+        wait_until(lambda: has_lost_its_lease(house))
         house.database.is_away = False
         wait_until(lambda: is_deployed(house, workspace_id))
 
