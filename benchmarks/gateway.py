@@ -40,6 +40,7 @@ from carrel.gateway.service import Entrance
 from carrel.people.proofs import local_proofs
 from carrel.people.service import People
 from carrel.workspaces.rules import Endpoint
+from carrel.workspaces.store import is_workspace
 
 CONNECTIONS, ROUNDS, ROUND_SECONDS = 32, 4, 2
 ECHOES, ECHO_ROUNDS, ECHO_BYTES = 400, 5, 200
@@ -190,6 +191,7 @@ def _make_people(database: Database, settings: Settings) -> People:
         clock=clock,
         settings=settings,
         proofs=local_proofs(database, KeyRing(settings.home)),
+        is_workspace=is_workspace,
     )
 
 
