@@ -121,11 +121,11 @@ venv_by_pip() {
     --constraint "$CACHE/constraints.txt" --editable . -r "$CACHE/extra.txt"
 }
 
-# Build the environment images that are missing.
+# Build the environment images that are missing: images [--home DIR]
 images() {
   local image
   for image in environments/*/; do
-    "$PYTHON" -m carrel.runtime.environments "$(basename "$image")" >/dev/null ||
+    "$PYTHON" -m carrel.runtime.environments "$@" "$(basename "$image")" >/dev/null ||
       fail "the environment image $(basename "$image") could not be built; see above"
   done
 }

@@ -18,7 +18,7 @@ def database_of(settings: Settings) -> Database:
 
 def runtime_of(settings: Settings) -> LocalRuntime:
     """Return the runtime of this machine; it asks the launcher only when it is used."""
-    return LocalRuntime(settings.launcher_socket, settings.environments_root)
+    return LocalRuntime(settings.launcher_socket, settings.environments_folder)
 
 
 def runtime_at(socket_path: Path) -> LocalRuntime:

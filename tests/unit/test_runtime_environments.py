@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from carrel.core.errors import NotFound, OutsideFailure
+from carrel.core.processes import roles
+from carrel.core.processes.account import Account
+from carrel.core.settings import load
 from carrel.runtime import environments
 
 
@@ -75,10 +78,34 @@ def test_a_failed_build_leaves_nothing_that_could_be_found(definitions, tmp_path
     assert environments.find("tiny", tmp_path / "images") is None
 
 
+def test_a_half_copied_image_is_not_taken_for_a_whole_one(definitions, tmp_path):
+    folder = tmp_path / "images"
+    image = environments.build("tiny", folder, definitions=definitions)
+    (image / "complete").unlink()
+    (image / "bin" / "where").unlink()
+    assert environments.find("tiny", folder, definitions=definitions) is None
+    assert environments.build("tiny", folder, definitions=definitions) == image
+    assert environments.find("tiny", folder, definitions=definitions) == image
+    assert (image / "bin" / "where").is_file()
+
+
 def test_a_name_is_not_mistaken_for_a_longer_one(tmp_path):
-    (tmp_path / "notebooks-extra-0123456789ab").mkdir()
-    (tmp_path / ".notebooks-0123456789ab.building").mkdir()
-    assert environments.find("notebooks", tmp_path) is None
+    for name in ("tiny-extra-0123456789ab", ".tiny-0123456789ab.building"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "complete").touch()
+    assert environments.find("tiny", tmp_path) is None
+    (tmp_path / ".tiny-0123456789ab.building").rename(tmp_path / "tiny-0123456789ab")
+    assert environments.find("tiny", tmp_path) == tmp_path / "tiny-0123456789ab"
+
+
+def test_the_roles_and_the_launcher_look_for_images_in_the_same_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("CARREL_ENVIRONMENTS_ROOT", raising=False)
+    account = Account(os.getuid(), os.getgid(), frozenset(), drops=False)
+    for given in ({}, {"environments_root": tmp_path / "images"}):
+        launcher, *others = roles.plan(load(tmp_path, **given), account)
+        told = launcher.argv[list(launcher.argv).index("--environments") + 1]
+        assert told == str(given.get("environments_root", environments.default_folder()))
+        assert {role.environment["CARREL_ENVIRONMENTS_ROOT"] for role in others} == {told}
 
 
 def test_an_unknown_environment_says_where_to_look(definitions, tmp_path):

@@ -20,6 +20,8 @@ from pydantic_settings import (
 from carrel.core.errors import InvalidRequest
 
 CONFIG_NAME = "carrel.toml"
+ROOT_ENVIRONMENTS = Path("/opt/carrel/environments")
+"""The environment images that root has built, for everybody on this host."""
 
 
 def default_home() -> Path:
@@ -31,6 +33,13 @@ def default_home() -> Path:
         return Path("/var/lib/carrel")
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local/share")
     return Path(base) / "carrel"
+
+
+def default_environments() -> Path:
+    """Return where environment images lie if nobody says otherwise: root's, or this user's."""
+    if os.geteuid() == 0:
+        return ROOT_ENVIRONMENTS
+    return Path("~/.local/share/carrel/environments").expanduser()
 
 
 class Settings(BaseSettings):
@@ -144,6 +153,11 @@ class Settings(BaseSettings):
     def launcher_socket(self) -> Path:
         """Unix socket of the launcher."""
         return self.home / "run" / "launcher.sock"
+
+    @property
+    def environments_folder(self) -> Path:
+        """Folder of the environment images. The roles are told it: they have another home."""
+        return (self.environments_root or default_environments()).absolute()
 
     def gateway_url(self, workspace_id: str) -> str:
         """Return the gateway's origin for one workspace, without a trailing slash."""

@@ -5,6 +5,7 @@ one virtual environment of the host's own Python. The hash is of its definition 
 `environments/`) and of that Python, so what is found is what was defined.
 """
 
+import argparse
 import fcntl
 import hashlib
 import os
@@ -18,9 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from carrel.core.errors import NotFound, OutsideFailure
+from carrel.core.settings import ROOT_ENVIRONMENTS, default_environments, load
 
-ROOT_FOLDER = Path("/opt/carrel/environments")
-OWN_FOLDER = Path("~/.local/share/carrel/environments")
 PYTHON = "/usr/bin/python3"
 """The host's own: a sandbox sees `/usr`, and nothing of the environment Carrel runs in."""
 
@@ -28,11 +28,13 @@ _PACKAGED = Path(__file__).parent / "definitions"
 _CHECKOUT = Path(__file__).parents[3] / "environments"
 _PLACEHOLDER = "@IMAGE@"
 _HASH = "[0-9a-f]{12}"
+_COMPLETE = "complete"
+"""A file made last in an image: what a copy that was cut short does not have."""
 
 
 def default_folder() -> Path:
     """Return where images lie for this user."""
-    return ROOT_FOLDER if os.geteuid() == 0 else OWN_FOLDER.expanduser()
+    return default_environments()
 
 
 def definitions_folder() -> Path:
@@ -44,14 +46,14 @@ def find(name: str, folder: Path | None = None, *, definitions: Path | None = No
     """Return the image that the definition in force describes; None if it is not built.
 
     An older build is never taken for it: it may lack what was closed since. An image without a
-    definition here is a site's own, and its latest build counts. An ordinary user's Carrel also
-    finds what root has built for everybody.
+    definition here is a site's own, and its latest build counts. What root has built for
+    everybody is found too, after what lies in `folder`.
     """
     definition = (definitions or definitions_folder()) / name
     wanted = _digest(definition) if definition.is_dir() else _HASH
     named = re.compile(f"{re.escape(name)}-{wanted}")
-    for place in [folder] if folder else [default_folder(), ROOT_FOLDER]:
-        built = [p for p in place.glob(f"{name}-*") if named.fullmatch(p.name) and p.is_dir()]
+    for place in (folder or default_folder(), ROOT_ENVIRONMENTS):
+        built = [p for p in place.glob(f"{name}-*") if named.fullmatch(p.name) and _is_whole(p)]
         if built:
             return max(built, key=lambda path: path.stat().st_mtime_ns)
     return None
@@ -74,11 +76,12 @@ def build(
         raise NotFound(f"There is no environment {name!r}; see the folder {definition.parent}.")
     folder = folder or default_folder()
     image = folder / f"{name}-{_digest(definition)}"
-    if image.is_dir():
+    if _is_whole(image):
         return image
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
     with _alone(folder / f".{name}.lock"):
-        if not image.is_dir():
+        if not _is_whole(image):
+            shutil.rmtree(image, ignore_errors=True)
             _build(definition, image, report)
     return image
 
@@ -91,6 +94,10 @@ def missing_packages(name: str, *, definitions: Path | None = None) -> list[str]
         return []
     shown = subprocess.run(query, capture_output=True, text=True, check=False).stdout
     return [package for package in wanted if f"{package} installed" not in shown.splitlines()]
+
+
+def _is_whole(image: Path) -> bool:
+    return (image / _COMPLETE).is_file()
 
 
 def _read(definition: Path) -> dict[str, list[str]]:
@@ -131,6 +138,7 @@ def _build(definition: Path, image: Path, report: Callable[[str], None]) -> None
         _run(str(beside / "bin" / "python"), str(definition / "finish.py"), str(beside))
     report("byte code")
     _compile(beside, image)
+    (beside / _COMPLETE).touch()
     _run("chmod", "-R", "a+rX,go-w", str(beside))
     beside.rename(image)
     report(f"{image} is ready")
@@ -184,11 +192,16 @@ def _run(*command: str) -> None:
 
 
 def main() -> int:
-    """Build the environments named on the command line, or all that are shipped."""
-    names = sys.argv[1:] or sorted(p.name for p in definitions_folder().iterdir() if p.is_dir())
-    for name in names:
-        image = build(name, report=lambda step: print(f"  {step}", file=sys.stderr))  # noqa: T201
-        print(image)  # noqa: T201
+    """Print where the images are for the TRE in `--home`, having built what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--home", type=Path, help="the home of the TRE, for its settings")
+    parser.add_argument("names", nargs="*", help="which environments; by default all shipped")
+    options = parser.parse_args()
+    folder = load(options.home).environments_folder
+    shipped = sorted(path.name for path in definitions_folder().iterdir() if path.is_dir())
+    for name in options.names or shipped:
+        step = lambda text: print(f"  {text}", file=sys.stderr)  # noqa: E731, T201
+        print(find(name, folder) or build(name, folder, report=step))  # noqa: T201
     return 0
 
 

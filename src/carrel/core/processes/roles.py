@@ -56,12 +56,12 @@ def plan(settings: Settings, account: Account) -> Sequence[Role]:
     environment = {
         name: value for name, value in child_environment().items() if _PASSED_ON.match(name)
     }
-    environment["HOME"] = str(settings.home)
+    images = str(settings.environments_folder)
+    environment |= {"HOME": str(settings.home), "CARREL_ENVIRONMENTS_ROOT": images}
     bare = {name: value for name, value in environment.items() if name in {"PATH", "LANG"}}
     launcher = [*python_module("carrel.runtime.launcher"), "--home", str(settings.home)]
     launcher += ["--socket", str(settings.launcher_socket), "--allow-uid", str(account.uid)]
-    if settings.environments_root:
-        launcher += ["--environments", str(settings.environments_root)]
+    launcher += ["--environments", images]
     roles = [Role(LAUNCHER, launcher, bare)]
     uid, gid = (account.uid, account.gid) if account.drops else (None, None)
     reveal = _reveal(settings, account) if account.drops else None

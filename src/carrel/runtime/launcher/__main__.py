@@ -9,9 +9,7 @@ from pathlib import Path
 
 from carrel.runtime.launcher import disks, selftest, server, sweep, weaken
 from carrel.runtime.launcher.refusal import Refused
-from carrel.runtime.launcher.tre import Tre, open_as_root, open_rootless
-
-ROOT_ENVIRONMENTS = "/opt/carrel/environments"
+from carrel.runtime.launcher.tre import ROOT_ENVIRONMENTS, Tre, open_as_root, open_rootless
 
 
 def _arguments() -> argparse.Namespace:
@@ -37,7 +35,7 @@ def _open(options: argparse.Namespace) -> Tre:
     if options.weaken:
         weaken.check_allowed(home, options.weaken)
     if os.geteuid() == 0:
-        found = open_as_root(home, options.environments or Path(ROOT_ENVIRONMENTS))
+        found = open_as_root(home, options.environments or ROOT_ENVIRONMENTS)
     else:
         own = Path("~/.local/share/carrel/environments").expanduser()
         found = open_rootless(home, options.environments or own)

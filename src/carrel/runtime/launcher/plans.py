@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from carrel.runtime.launcher.names import USER_NAME, VARIABLE, is_id
 from carrel.runtime.launcher.refusal import Refused
-from carrel.runtime.launcher.tre import Tre
+from carrel.runtime.launcher.tre import ROOT_ENVIRONMENTS, Tre
 
 MIN_DISK_BYTES, MAX_DISK_BYTES = 16 * 2**20, 64 * 2**40
 MIN_MEMORY_BYTES, MAX_MEMORY_BYTES = 16 * 2**20, 16 * 2**40
@@ -147,7 +147,7 @@ def _environment(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def _image(tre: Tre, fields: Mapping[str, Any]) -> str:
     text = a_text(fields, "image")
-    return _beneath((tre.environments,), "image", text) if text else ""
+    return _beneath((tre.environments, ROOT_ENVIRONMENTS), "image", text) if text else ""
 
 
 def _mount(tre: Tre, pair: Any) -> tuple[str, str]:

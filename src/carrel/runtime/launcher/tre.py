@@ -15,6 +15,8 @@ from carrel.runtime.launcher.refusal import Refused
 UIDS = Path("/var/lib/carrel-uids")
 STATE = Path("/var/lib/carrel-runtime")
 RUN = Path("/run/carrel")
+ROOT_ENVIRONMENTS = Path("/opt/carrel/environments")
+"""The environment images that root has built, for everybody on this host."""
 FIRST_UID, UIDS_EACH, SLOTS = 200_000, 10_000, 400
 MARKER = "runtime.id"
 _ID = re.compile(r"[0-9a-f]{8}", re.ASCII)
@@ -33,7 +35,7 @@ class Tre:
     first_uid: int
     last_uid: int
     environments: Path
-    """The only folder that environment images are mounted from."""
+    """Where environment images are mounted from, besides `ROOT_ENVIRONMENTS`."""
     as_root: bool
     weaken: str = ""
     """Tests only: the protection that is broken on purpose."""
