@@ -86,6 +86,24 @@ async def test_a_program_comes_in_with_its_api_token_and_a_browser_token_does_no
     assert (await get(world, tool, Authorization="Bearer nonsense")).status == 401
 
 
+@pytest.mark.parametrize("kind", ["api", "browser"])
+def test_the_address_of_a_launch_leads_to_the_tool_for_either_kind_of_session(tmp_path, kind):
+    @in_world
+    async def test(world):
+        tool = await world.tool("rosa", mirror)
+        rosa, _ = world.sign_in("rosa", kind=kind)
+        path = world.entrance.launch(rosa, tool.resource_id).removeprefix(world.origin(tool))
+        given = {"Host": world.host(tool)}
+        url = world.url(path)
+        async with world.client.get(url, headers=given, allow_redirects=False) as answer:
+            cookie, location = answer.headers["Set-Cookie"], answer.headers["Location"]
+        given["Cookie"] = cookie.partition(";")[0]
+        async with world.client.get(world.url(location), headers=given) as answer:
+            assert answer.status == 200
+
+    test(tmp_path)
+
+
 @in_world
 async def test_nobody_comes_in_without_a_session(world):
     tool = await world.tool("rosa", mirror)

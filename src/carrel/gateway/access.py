@@ -217,7 +217,8 @@ class Access:
         session_id = self._session_of_cookie(credential)
         if session_id is None:
             return None
-        return self._sessions.actor_for_session(session_id, kind="browser")
+        # Of whatever kind: the gateway signed it for whoever brought this session's ticket.
+        return self._sessions.actor_for_session(session_id)
 
 
 def _held_seconds(grant: Grant) -> float:
