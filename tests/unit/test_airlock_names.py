@@ -82,6 +82,11 @@ def test_what_passes_is_safe_everywhere(name):
         assert clean_name(clean_name(composed)) == clean_name(composed)
 
 
+def test_a_space_that_only_looks_like_one_is_refused():
+    assert "cannot be seen" in name_problem("0\N{OGHAM SPACE MARK}0")
+    assert not name_problem("a table.csv")
+
+
 @given(st.text(max_size=80))
 def test_an_inbox_folder_is_always_one_safe_name(title):
     folder = inbox_folder(title, ID)

@@ -40,6 +40,8 @@ def name_problem(name: str) -> str:
 
 
 def _part_problem(part: str) -> str:
+    if not part.isprintable():
+        return "a name holds a character that cannot be seen, such as a foreign space"
     if part.startswith("."):
         return "a name begins with a dot, which hides the file"
     if part.endswith("."):
