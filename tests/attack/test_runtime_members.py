@@ -3,6 +3,7 @@
 import contextlib
 import os
 import stat
+import subprocess
 import tempfile
 import time
 from dataclasses import replace
@@ -13,6 +14,7 @@ import pytest
 from carrel.core.errors import InvalidRequest, NotFound, Unavailable
 from carrel.runtime.launcher import namespaces
 from carrel.runtime.ports import Limits, State
+from carrel.workspaces.rules import PACKAGE_PORT, PROXY_PORT
 from tests.launchers import NOBODY, PYTHON, Space, launched, require_root, until
 
 pytestmark = pytest.mark.root
@@ -361,3 +363,56 @@ def test_the_member_a_port_is_dialled_for_hears_the_token(space):
         until(lambda: "heard b'a token'" in space.runtime.output(space.id, mine))
     with pytest.raises(Unavailable):  # it listens no more
         space.runtime.dial(space.id, 20001, uid=space.member(1).uid)
+
+
+FOREIGN = (
+    "import os, sys\n"
+    "for path in sys.argv[1:]:\n"
+    "    for look in (os.listdir, lambda p: open(p).read(), os.stat):\n"
+    "        try: look(path); print('OPEN', path)\n"
+    "        except OSError as error: print(error.errno)\n"
+)
+
+
+def test_another_user_of_the_host_sees_no_file_of_a_workspace(launcher, space):
+    with tempfile.TemporaryFile() as file:
+        file.write(b"approved")
+        file.flush()
+        space.runtime.deliver_inbox(space.id, "r1/data.csv", file)
+    space.run("open('/shared/a', 'w').write('x'); open('private', 'w').write('x')")
+    top = files(launcher, space)
+    places = [top / "inbox/r1/data.csv", top / "inbox/r1", top / "inbox", top / "home",
+              top / "shared/a", top / "outbox", top / "logs"]  # fmt: skip
+    assert all(place.exists() for place in places)  # the control
+    for old, mode in ((places[0], 0o444), (places[1], 0o755), (places[2], 0o755), (top, 0o711)):
+        old.chmod(mode)  # as an earlier release left them
+    space.runtime.prepare(space.plan)
+    said = subprocess.run(
+        [PYTHON, "-I", "-c", FOREIGN, *map(str, places)],
+        user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert set(said.split()) == {"13"}
+    assert (places[0].stat().st_mode & 0o777, places[0].stat().st_gid) == (0o440, space.gid)
+    assert space.run("print(open('/inbox/r1/data.csv').read())", member=2) == "approved"
+
+
+DOORS = (
+    "import socket\n"
+    "for port in (81, 88):\n"
+    "    for address in ('127.0.0.1', '0.0.0.0', '127.0.0.2'):\n"
+    "        s = socket.socket()\n"
+    "        try: s.bind((address, port)); print('OPEN')\n"
+    "        except OSError as error: print(error.strerror)\n"
+)
+
+
+@pytest.mark.parametrize("kind", ["launcher", "rootless"])
+def test_no_member_binds_the_port_of_a_door_even_while_nobody_holds_it(request, kind):
+    space = Space(request.getfixturevalue(kind).runtime())
+    try:
+        assert set(space.run(DOORS).splitlines()) == {"Permission denied"}
+        for port in (PACKAGE_PORT, PROXY_PORT):
+            with space.runtime.listen(space.id, port):
+                space.runtime.dial(space.id, port).close()
+    finally:
+        space.runtime.remove(space.id)

@@ -54,7 +54,7 @@ def open_outbox(tre: Tre, workspace_id: str, path: str) -> int:
 
 
 def deliver_inbox(tre: Tre, workspace_id: str, path: str, source: int) -> None:
-    """Copy the file behind `source` to the inbox: whole or not at all, read-only for all."""
+    """Copy the file behind `source` to the inbox: whole or not at all, read-only for members."""
     _check_path(path)
     if not stat.S_ISREG(os.fstat(source).st_mode):
         raise Refused("invalid_request", "Only a regular file can be delivered.")
@@ -62,8 +62,9 @@ def deliver_inbox(tre: Tre, workspace_id: str, path: str, source: int) -> None:
     # Members see the inbox but not this folder of the same disk.
     temporary = tre.files(workspace_id) / "delivery" / str(os.getpid())
     try:
-        _copy(source, temporary)
-        parent, name = _parent(top, path)
+        group = os.fstat(top).st_gid
+        _copy(tre, source, temporary, group)
+        parent, name = _parent(tre, top, path, group)
         try:
             os.rename(temporary, name, dst_dir_fd=parent)
             os.fsync(parent)
@@ -178,28 +179,30 @@ def _refusal(path: str, error: OSError) -> Refused:
     return Refused("outside_failure", f"{path!r} could not be moved: {error.strerror}.")
 
 
-def _copy(source: int, target: Path) -> None:
-    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o444)
+def _copy(tre: Tre, source: int, target: Path, group: int) -> None:
+    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o400)
     try:
         offset = 0
         while chunk := os.pread(source, CHUNK_BYTES, offset):
             offset += len(chunk)
             while chunk:
                 chunk = chunk[os.write(fd, chunk) :]
-        os.fchmod(fd, 0o444)
+        disks.close_file(tre, fd, group)
         os.fsync(fd)
     finally:
         os.close(fd)
 
 
-def _parent(top: int, path: str) -> tuple[int, str]:
+def _parent(tre: Tre, top: int, path: str, group: int) -> tuple[int, str]:
     """Return an fd of the folder that `path` is in, made where it is missing, and the name."""
     *folders, name = path.split("/")
     here = os.dup(top)
     for folder in folders:
         try:
-            os.mkdir(folder, 0o755, dir_fd=here)
-            os.chmod(folder, 0o755, dir_fd=here)
+            os.mkdir(folder, 0o750, dir_fd=here)
+            if tre.as_root:
+                os.chown(folder, 0, group, dir_fd=here)
+            os.chmod(folder, 0o750, dir_fd=here)
         except FileExistsError:
             pass
         flags = _FOLDER | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -39,12 +39,28 @@ def create(tre: Tre, plan: Workspace, *, may_grow: bool) -> None:
         _make_image(tre.image(plan.id), plan.disk_bytes)
         _run("/usr/bin/mount", "-o", MOUNT_OPTIONS, str(tre.image(plan.id)), str(files))
     for name, mode in (
-        ("", 0o711), ("home", 0o711), ("logs", 0o700), ("delivery", 0o700), ("inbox", 0o755),
+        ("", 0o710), ("home", 0o710), ("logs", 0o700), ("delivery", 0o700), ("inbox", 0o750),
         ("shared", 0o2770), ("outbox", 0o3770),
     ):  # fmt: skip
         # Members delete only their own files in the outbox (sticky); nobody writes the inbox.
-        group = plan.gid if mode >= 0o2000 else 0
-        make_folder(tre, files / name, mode, owner=0, group=group)
+        # Other users of the host see nothing of it: they pass no folder.
+        make_folder(tre, files / name, mode, owner=0, group=plan.gid)
+    _close_inbox(tre, files / "inbox", plan.gid)
+
+
+def _close_inbox(tre: Tre, inbox: Path, group: int) -> None:
+    """Let the workspace's group read what was delivered, and nobody else."""
+    for base, _, names in os.walk(inbox):  # only the launcher writes there: no links
+        make_folder(tre, Path(base), 0o750, owner=0, group=group)
+        for name in names:
+            close_file(tre, os.path.join(base, name), group)
+
+
+def close_file(tre: Tre, file: str | int, group: int) -> None:
+    """Make a delivered file read-only for the group, and nothing for others."""
+    if tre.as_root:
+        os.chown(file, 0, group)
+    os.chmod(file, 0o440)
 
 
 def make_folder(tre: Tre, folder: Path, mode: int, *, owner: int, group: int) -> None:
