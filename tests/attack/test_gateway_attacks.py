@@ -1,11 +1,14 @@
 """Can anything be smuggled through the gateway, or out of a restricted workspace? (19 to 25)"""
 
+import asyncio
 import json
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 
 from carrel.core.ids import new_id
+from carrel.gateway.downloads import LONGEST_SHOWN
+from carrel.gateway.volumes import MUCH_BYTES
 from tests.gateway_world import World, in_world
 
 
@@ -247,6 +250,125 @@ def test_answers_that_a_browser_would_save_are_refused(tmp_path, headers):
             world, tool, rosa, f"GET {tool.path}lab/x HTTP/1.1", "Connection: close"
         )
         assert (await world.raw(raw)).startswith(b"HTTP/1.1 403")
+
+    test(tmp_path)
+
+
+def sends(size_bytes: int, content_type: str = "application/json", *, chunked: bool = False):
+    """Return a tool that answers with so many bytes."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        headers = {"Content-Type": content_type}
+        if not chunked:
+            headers["Content-Length"] = str(size_bytes)
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        for start in range(0, size_bytes, 2**20):
+            await response.write(b" " * min(2**20, size_bytes - start))
+        return response
+
+    return answer
+
+
+async def received(world: World, tool, headers, path: str) -> tuple[int, int]:
+    """Return the status, and how many bytes came."""
+    size = 0
+    async with world.client.get(world.url(tool.path + path), headers=headers) as answer:
+        try:
+            async for part in answer.content.iter_any():
+                size += len(part)
+        except ClientPayloadError:
+            pass
+        return answer.status, size
+
+
+@pytest.mark.parametrize("path", ["api/contents/patients.csv", "lab/extensions/x/data.json"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_whole_file_is_too_large_to_be_shown(tmp_path, path, chunked):
+    @in_world
+    async def test(world):
+        big = sends(LONGEST_SHOWN + 1, chunked=chunked)
+        tool = await world.tool("rosa", big, downloads_allowed=False)
+        control = await world.tool("rosa", big)
+        rosa, _ = world.sign_in("rosa")
+        status, size = await received(world, tool, world.headers(tool, rosa), path)
+        assert size <= LONGEST_SHOWN
+        assert chunked or status == 403
+        async with asyncio.timeout(5):  # of an answer that was cut off it is written afterwards
+            while "tool.transfer_refused" not in world.audited():
+                await asyncio.sleep(0.01)
+        status, size = await received(world, control, world.headers(control, rosa), path)
+        assert (status, size) == (200, LONGEST_SHOWN + 1)
+
+    test(tmp_path)
+
+
+@in_world
+async def test_a_long_answer_that_may_be_shown_arrives_whole_and_much_of_it_is_noticed(world):
+    tool = await world.tool("rosa", sends(LONGEST_SHOWN), downloads_allowed=False)
+    rosa, _ = world.sign_in("rosa")
+    for _ in range(MUCH_BYTES // LONGEST_SHOWN + 1):
+        assert "tool.much_received" not in world.audited()
+        answer = await received(world, tool, world.headers(tool, rosa), "api/contents/a.txt")
+        assert answer == (200, LONGEST_SHOWN)
+        world.gateway.tell_volumes()
+    world.gateway.tell_volumes()
+    assert world.audited().count("tool.much_received") == 1
+
+
+@in_world
+async def test_a_file_is_never_packed_to_pass_below_the_limit(world):
+    asked: list[str] = []
+
+    async def tool_itself(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("Accept-Encoding", ""))
+        return web.json_response({}, headers={"Content-Encoding": "gzip"})
+
+    tool = await world.tool("rosa", tool_itself, downloads_allowed=False)
+    rosa, _ = world.sign_in("rosa")
+    headers = world.headers(tool, rosa, Accept_Encoding="gzip")
+    assert (await received(world, tool, headers, "api/contents/a.txt"))[0] == 403
+    assert asked == [""]
+
+
+@pytest.mark.parametrize("content_type", ["image/png", "text/plain", "text/html"])
+def test_an_extension_is_code_and_no_file(tmp_path, content_type):
+    @in_world
+    async def test(world):
+        tool = await world.tool("rosa", sends(10, content_type), downloads_allowed=False)
+        rosa, _ = world.sign_in("rosa")
+        headers = world.headers(tool, rosa)
+        for path in ("lab/extensions/x/data.png", "lab%2Fextensions/x/data.png"):
+            assert (await received(world, tool, headers, path))[0] == 403
+        assert (await received(world, tool, headers, "lab/x"))[0] == 200
+
+    test(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("api/kernels", 200),
+        ("api/kernels/9a1b/interrupt", 200),
+        ("api/sessions", 200),
+        ("api/status", 200),
+        ("api/contents/patients.csv", 403),
+        ("api/kernels%2F..%2Fcontents", 422),
+        ("api/kernelspecs", 403),
+        ("api/terminals", 403),
+        ("lab", 403),
+        ("", 403),
+    ],
+)
+def test_an_api_token_is_for_kernels_and_sessions_alone(tmp_path, path, status):
+    @in_world
+    async def test(world):
+        recorder, tool, _ = await restricted(world)
+        open_tool = await world.tool("rosa", recorder)
+        _, token = world.sign_in("rosa", kind="api")
+        for each, expected in ((tool, status), (open_tool, 422 if status == 422 else 200)):
+            headers = world.headers(each) | {"Authorization": f"Bearer {token}"}
+            assert (await received(world, each, headers, path))[0] == expected
 
     test(tmp_path)
 

@@ -6,8 +6,9 @@ download (rules.security_headers). So files leave through the airlock and not by
 
 Not closed, because nothing can: what is on the screen. Text, tables and pictures that a notebook
 shows reach the browser, and a person who wants to can copy, photograph or, with a program of their
-own, record them. The gateway meters the bytes and the audit trail names the session; where even
-looking must be controlled, use a desktop template that sends pixels alone.
+own, record them. One answer is small at least (`LONGEST_SHOWN`), and the audit trail names the
+session that received much in an hour (volumes.py); where even looking must be controlled, use a
+desktop template that sends pixels alone.
 """
 
 import re
@@ -21,6 +22,9 @@ from carrel.core.errors import Denied
 LONGEST_SAVE: Final = 64 * 2**20
 """Bytes of one saved document; larger files come in through the airlock."""
 
+LONGEST_SHOWN: Final = 5 * 2**20
+"""Bytes of one answer that is not the tool's own code: enough for a page, too little for data."""
+
 CLOSED_ROUTES: Final[tuple[tuple[str, str], ...]] = (
     # (pattern of the path below the tool's prefix, why)
     (r"/files(/|$)", "whole files"),
@@ -32,7 +36,10 @@ CLOSED_ROUTES: Final[tuple[tuple[str, str], ...]] = (
 )
 _CLOSED = re.compile("|".join(pattern for pattern, _ in CLOSED_ROUTES))
 _CONTENTS = re.compile(r"/api/contents(/|$)")
-_CACHED = ("/static/", "/lab/extensions/")
+_FOR_PROGRAMS = re.compile(r"/api/(kernels|sessions|status)(/[\w./-]*)?")
+_CODE = "/static/"
+_EXTENSIONS = "/lab/extensions/"
+_CODE_TYPES = re.compile(r"(text|application)/(x-)?(javascript|css|json)|font/[\w.+-]+")
 _SHOWN_TYPES = re.compile(
     r"text/(html|plain|css|javascript|event-stream|markdown|x-[\w.+-]+)|"
     r"application/(json|javascript|x-javascript|manifest\+json|schema\+json|problem\+json|"
@@ -40,6 +47,14 @@ _SHOWN_TYPES = re.compile(
     r"(image|font)/[\w.+-]+"
 )
 _SAYS_NO = "This workspace is restricted: files leave and enter through the airlock, not like this."
+_TOO_MUCH = (
+    "This workspace is restricted: an answer of more than 5 MiB is not shown. Make it smaller, or "
+    "let the file leave through the airlock."
+)
+_NO_PROGRAM = (
+    "This workspace is restricted: an API token is for kernels and sessions alone. Open the tool "
+    "from the portal."
+)
 
 
 def check_download(method: str, path: str, query: str) -> str:
@@ -60,6 +75,12 @@ def check_download(method: str, path: str, query: str) -> str:
     return query
 
 
+def check_program(path: str) -> None:
+    """Raise `Denied` unless programs, which come with an API token, may use this address."""
+    if not _FOR_PROGRAMS.fullmatch(path):
+        raise Denied(_NO_PROGRAM)
+
+
 def takes_documents(method: str, path: str) -> bool:
     """Whether this request may bring a document in, whose form must be checked first."""
     return method in ("PUT", "POST", "PATCH") and bool(
@@ -77,16 +98,31 @@ def check_upload(body: bytes) -> None:
         raise Denied(_SAYS_NO)
 
 
-def check_answer(status: int, content_type: str, disposition: str, length: str | None) -> None:
+def check_answer(
+    path: str, status: int, content_type: str, disposition: str, length: str | None
+) -> None:
     """Raise `Denied` for an answer that a browser would save instead of show."""
     if disposition and not disposition.strip().lower().startswith("inline"):
         raise Denied(_SAYS_NO)
     has_body = status in (200, 203, 206) and length != "0"
     kind = content_type.partition(";")[0].strip().lower()
-    if has_body and not _SHOWN_TYPES.fullmatch(kind):
+    shown = _CODE_TYPES if unquote(path).lower().startswith(_EXTENSIONS) else _SHOWN_TYPES
+    if has_body and not shown.fullmatch(kind):
         raise Denied(_SAYS_NO, log_detail=f"content type {kind!r}")
+
+
+def check_packing(encoding: str) -> None:
+    """Raise `Denied` for an answer that is packed: its size says nothing."""
+    if encoding.strip().lower() not in ("", "identity"):
+        raise Denied(_SAYS_NO)
+
+
+def check_size(path: str, size_bytes: int) -> None:
+    """Raise `Denied` for an answer that is too large to be looked at."""
+    if size_bytes > LONGEST_SHOWN and not may_be_cached(path):
+        raise Denied(_TOO_MUCH)
 
 
 def may_be_cached(path: str) -> bool:
     """Whether a browser may keep the answer: the tool's own code, but nobody's data."""
-    return path.startswith(_CACHED)
+    return path.startswith(_CODE)

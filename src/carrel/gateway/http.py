@@ -14,8 +14,13 @@ from carrel.gateway.upstream import Failure, Question, Reply, Upstream
 WHOLE_BYTES = 64 * 1024
 """Answers up to this size are sent in one piece."""
 EMPTY_STATUSES = (204, 304)
+_ENCODINGS = "accept-encoding"
 NOT_RUNNING = "The tool does not answer yet. It may still be starting; this page tries again."
 BROKEN = "The tool ended the connection without an answer. Try again, or restart the tool."
+
+
+class CutOff(ConnectionResetError):
+    """An answer without a length became too large, and was ended where it was."""
 
 
 async def forward(
@@ -51,6 +56,8 @@ async def _question(request: web.BaseRequest, passage: Passage, target: Target) 
         if downloads.takes_documents(method, target.path):
             body = await _checked_document(request, passage)
     headers = inside_headers(request.headers.items())
+    if passage.is_restricted:  # a limit is on what is read, so nothing comes packed
+        headers = [each for each in headers if each[0].lower() != _ENCODINGS]
     headers.extend(passage.added_inside)
     has_length = "Content-Length" in request.headers
     if body is None and request.can_read_body:
@@ -93,16 +100,20 @@ async def _pass_back(
             content = await reply.content.read()
         except Failure as error:
             raise unreachable(error) from error
-        passage.counter.bytes_out += len(content)
+        passage.count_out(len(content), is_code=downloads.may_be_cached(target.path))
         headers.pop("Content-Length", None)
         return web.Response(status=reply.status, headers=headers, body=content or None)
-    return await _stream_back(request, passage, reply, headers)
+    if passage.is_restricted and length.isdigit() and request.method != "HEAD":
+        downloads.check_size(target.path, int(length))
+    return await _stream_back(request, passage, target, reply, headers)
 
 
 def _headers(passage: Passage, target: Target, reply: Reply) -> "CIMultiDict[str]":
     given = reply.headers
     if passage.is_restricted:
+        downloads.check_packing(given.get("Content-Encoding", ""))
         downloads.check_answer(
+            target.path,
             reply.status,
             given.get("Content-Type", ""),
             given.get("Content-Disposition", ""),
@@ -118,20 +129,30 @@ def _headers(passage: Passage, target: Target, reply: Reply) -> "CIMultiDict[str
 
 
 async def _stream_back(
-    request: web.BaseRequest, passage: Passage, reply: Reply, headers: "CIMultiDict[str]"
+    request: web.BaseRequest,
+    passage: Passage,
+    target: Target,
+    reply: Reply,
+    headers: "CIMultiDict[str]",
 ) -> web.StreamResponse:
     response = web.StreamResponse(status=reply.status, headers=headers)
     transport = request.transport
     if transport is None:
         raise ConnectionResetError
-    counter, closers = passage.counter, passage.grant.closers
+    closers, is_code, size = passage.grant.closers, downloads.may_be_cached(target.path), 0
     closers.add(transport.abort)  # a long answer ends with the access to it
     try:
         await response.prepare(request)
         async for part in reply.content.iter_any():
-            counter.bytes_out += len(part)
+            size += len(part)
+            if passage.is_restricted:
+                downloads.check_size(target.path, size)
+            passage.count_out(len(part), is_code=is_code)
             await response.write(part)
         await response.write_eof()
+    except Denied as error:
+        transport.abort()
+        raise CutOff from error
     except (ClientError, TimeoutError):
         transport.abort()  # the headers are out: only a broken connection tells the truth now
     finally:

@@ -9,6 +9,7 @@ from carrel.gateway.access import Grant
 from carrel.gateway.counters import Counter, Counters
 from carrel.gateway.rules import Closed, Header, Target, security_headers
 from carrel.gateway.upstream import Address
+from carrel.gateway.volumes import Volume, Volumes
 
 SHARED = "*"
 REMEMBERED = 10_000
@@ -24,9 +25,18 @@ class Passage:
     added_inside: Sequence[Header]
     added_outside: Sequence[Header]
     counter: Counter
+    volume: Volume
     is_restricted: bool
+    is_program: bool
+    """Whether an API token proves who asks, and no cookie."""
     strip: bool
     host: str
+
+    def count_out(self, size_bytes: int, *, is_code: bool = False) -> None:
+        """Count what goes to the browser; the tool's own code is nobody's data."""
+        self.counter.bytes_out += size_bytes
+        if self.is_restricted and not is_code:
+            self.volume.add(size_bytes)
 
     def path(self, target: Target) -> str:
         """Return what to ask the tool for, still encoded as the browser sent it."""
@@ -62,9 +72,10 @@ class Origins:
 class Passages:
     """The passages in use."""
 
-    def __init__(self, origins: Origins, counters: Counters) -> None:
+    def __init__(self, origins: Origins, counters: Counters, volumes: Volumes) -> None:
         self._origins = origins
         self._counters = counters
+        self._volumes = volumes
         self._known: dict[str, Passage] = {}
 
     def of(self, grant: Grant) -> Passage:
@@ -106,7 +117,9 @@ class Passages:
                 ("Server", "Carrel"),
             ),
             counter=self._counters.of(workspace_id, resource_id),
+            volume=self._volumes.of(grant.actor, workspace_id, resource_id),
             is_restricted=closed.downloads,
+            is_program=grant.credential.kind == "bearer",
             strip=strip,
             host=host,
         )

@@ -20,7 +20,7 @@ from carrel.core.errors import (
     Unavailable,
 )
 from carrel.core.settings import Settings
-from carrel.gateway import http, sockets
+from carrel.gateway import downloads, http, sockets
 from carrel.gateway.access import NO_TOOL, SIGNED_OUT, Access, Credential
 from carrel.gateway.answers import Answers, plain, redirect
 from carrel.gateway.counters import Counters
@@ -38,6 +38,7 @@ from carrel.gateway.rules import (
 )
 from carrel.gateway.service import Entrance
 from carrel.gateway.upstream import SILENT_SECONDS, Upstream
+from carrel.gateway.volumes import Volumes
 from carrel.runtime.ports import Doors
 
 log = structlog.get_logger(__name__)
@@ -67,7 +68,8 @@ class Gateway:
         self._entrance = entrance
         self._counters = counters
         self._origins = Origins(settings)
-        self._passages = Passages(self._origins, counters)
+        self._volumes = Volumes()
+        self._passages = Passages(self._origins, counters, self._volumes)
         self._answers = Answers(settings.portal_url, settings.tre_name)
         self._remarked: dict[tuple[str, str], float] = {}
         self._client: ClientSession | None = None
@@ -106,6 +108,7 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._counters.write(self._counters.take())
+            self.tell_volumes()
 
     def _site(
         self, runner: web.ServerRunner, tls: ssl.SSLContext | None, listener: socket.socket | None
@@ -164,10 +167,12 @@ class Gateway:
         if "Service-Worker" in headers:
             raise Denied("Tools cannot install service workers here.")
         try:
+            if passage.is_restricted and passage.is_program:
+                downloads.check_program(target.path)
             if "Upgrade" in headers and headers["Upgrade"].lower() == "websocket":
                 return await sockets.forward(request, passage, target, self._client)
             return await http.forward(request, passage, target, self._upstream)
-        except Denied:
+        except (Denied, http.CutOff):
             await self._remark(passage, target)
             raise
 
@@ -243,6 +248,15 @@ class Gateway:
                 await loop.run_in_executor(None, self._counters.write, rows)
             except Unavailable:
                 self._counters.put_back(rows)
+            await loop.run_in_executor(None, self.tell_volumes)
+
+    def tell_volumes(self) -> None:
+        """Write into the audit trail which sessions received much from a restricted tool."""
+        much = self._volumes.take()
+        try:
+            self._entrance.record_volumes(much)
+        except Unavailable:
+            self._volumes.put_back(much)
 
 
 def _client(connector: DoorConnector) -> ClientSession:

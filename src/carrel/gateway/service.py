@@ -1,5 +1,6 @@
 """How does a person get from the portal to a tool? With a ticket that works once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from carrel.core.settings import Settings
 from carrel.gateway.ports import Endpoints
 from carrel.gateway.rules import TICKET_SECONDS
 from carrel.gateway.tables import gateway_tickets
+from carrel.gateway.volumes import Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +103,19 @@ class Entrance:
                 workspace_id=workspace_id,
                 route=path,
             )
+
+    def record_volumes(self, volumes: Sequence[Volume]) -> None:
+        """Record which sessions received much data from a tool within an hour."""
+        if not volumes:
+            return
+        with self._database.write() as connection:
+            for volume in volumes:
+                self._audit.append(
+                    connection,
+                    volume.actor,
+                    "tool.much_received",
+                    volume.resource_id,
+                    workspace_id=volume.workspace_id,
+                    session=volume.actor.session_id,
+                    bytes=volume.received_bytes,
+                )

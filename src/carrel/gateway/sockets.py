@@ -21,7 +21,6 @@ from yarl import URL
 from carrel.core.clock import monotonic
 from carrel.core.errors import NotFound, OutsideFailure
 from carrel.gateway import downloads
-from carrel.gateway.counters import Counter
 from carrel.gateway.http import unreachable
 from carrel.gateway.passages import Passage
 from carrel.gateway.rules import Target, inside_headers
@@ -115,23 +114,23 @@ def _url(passage: Passage, target: Target) -> str:
 class _Traffic:
     """Counts what is said on a websocket, and remembers when something was last said."""
 
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
+    def __init__(self, passage: Passage) -> None:
+        self._passage = passage
         self.at = monotonic()
 
     def inwards(self, size_bytes: int) -> None:
         """Count a message to the tool."""
-        self._counter.bytes_in += size_bytes
+        self._passage.counter.bytes_in += size_bytes
         self.at = monotonic()
 
     def outwards(self, size_bytes: int) -> None:
         """Count a message to the browser."""
-        self._counter.bytes_out += size_bytes
+        self._passage.count_out(size_bytes)
         self.at = monotonic()
 
 
 async def _pump_both(passage: Passage, browser: _BrowserSocket, tool: _ToolSocket) -> None:
-    traffic = _Traffic(passage.counter)
+    traffic = _Traffic(passage)
     pumps = (
         asyncio.ensure_future(_pump(browser, tool, passage, traffic.inwards)),
         asyncio.ensure_future(_pump(tool, browser, passage, traffic.outwards)),
