@@ -31,7 +31,7 @@ from carrel.core.settings import Settings
 from carrel.packages.server import PackageGateway
 from carrel.runtime.memory import MemoryRuntime
 from carrel.runtime.ports import WorkspacePlan
-from carrel.workspaces.rules import PACKAGE_PORT
+from carrel.workspaces.rules import PACKAGE_PORT, PROXY_PORT
 from tests.factories import make_database
 
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -221,7 +221,10 @@ class World:
     def open_workspace(self, space: Space) -> None:
         self.runtime.prepare(WorkspacePlan(space.id, gid=200_000, disk_bytes=2**20))
         self.spaces.open.append(space)
-        for wanted, port in ((space.package_gateway, PACKAGE_PORT), (space.egress_proxy, 3128)):
+        for wanted, port in (
+            (space.package_gateway, PACKAGE_PORT),
+            (space.egress_proxy, PROXY_PORT),
+        ):
             if wanted:
                 wait_until(lambda port=port: self.is_reachable(space.id, port))
 

@@ -337,7 +337,7 @@ def test_a_launcher_that_is_away_cuts_nothing(world):
 
 def test_a_taken_port_is_an_alarm(world):
     with gateway(world):
-        world.runtime.fail_next("listen", Conflict("Port 8081 of this workspace is taken."))
+        world.runtime.fail_next("listen", Conflict("Port 81 of this workspace is taken."))
         world.open_workspace(Space("w1"))
     [alarm] = world.events("package.port_taken")
     assert alarm.subject == str(PACKAGE_PORT)

@@ -87,21 +87,18 @@ def test_a_new_gateway_process_takes_the_doors_over(world):
         assert space.run(INSTALL, environment=client_environment()) == file.digest
 
 
-def test_a_squatter_on_the_gateways_port_is_an_alarm(world):
+def test_no_member_takes_the_gateways_port_while_it_is_away(world):
     space = launchers.Space(world.runtime)
-    squatter = space.start(
-        [
-            launchers.PYTHON,
-            "-c",
-            "import socket, time; s = socket.create_server(('127.0.0.1', 8081)); time.sleep(99)",
-        ]
+    squat = (
+        "import socket\n"
+        "try: print(socket.create_server(('127.0.0.1', 81)))\n"
+        "except PermissionError: print('refused')\n"
     )
-    wait_until(lambda: world.is_reachable(space.id))
+    assert space.run(squat) == "refused"
+    file = world.index.add_wheel("demo")
     with gateway(world):
         world.spaces.open.append(Space(space.id))
-        wait_until(lambda: world.events("package.port_taken", space.id) != [])
-        world.runtime.stop(space.id, squatter)
-        world.index.add_wheel("demo")
         wait_until(lambda: world.is_reachable(space.id))
-        assert world.publish("demo", workspace=space.id).status == 200
-    assert index_url() == "http://127.0.0.1:8081/pypi/simple/"
+        assert space.run(INSTALL, environment=client_environment()) == file.digest
+    assert space.run(squat) == "refused"
+    assert index_url() == "http://127.0.0.1:81/pypi/simple/"

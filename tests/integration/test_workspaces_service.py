@@ -425,8 +425,8 @@ def test_an_unrestricted_workspace_reaches_the_internet_by_the_logged_proxy_only
     owner = house.person(workspace, RESEARCHER)
     lab = house.make_lab(house.make_service(workspace), owner)
     environment = house.runtime.plan_of(workspace.id, lab.id).environment
-    assert environment["HTTPS_PROXY"] == environment["http_proxy"] == "http://127.0.0.1:3128"
-    assert environment["PIP_INDEX_URL"] == "http://127.0.0.1:8081/pypi/simple/"
+    assert environment["HTTPS_PROXY"] == environment["http_proxy"] == "http://127.0.0.1:88"
+    assert environment["PIP_INDEX_URL"] == "http://127.0.0.1:81/pypi/simple/"
     assert environment["CARREL_DOWNLOADS"] == "on"
     assert house.workspaces.endpoint_for(owner, lab.id).downloads_allowed
     (opened,) = house.workspaces.open_workspaces()

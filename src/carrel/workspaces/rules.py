@@ -10,10 +10,11 @@ from typing import Any, Literal
 from carrel.core.errors import IllegalTransition, InvalidRequest
 from carrel.runtime.ports import Level
 
-PACKAGE_PORT = 8081
+PACKAGE_PORT = 81
 """Where the package gateway listens inside every open workspace."""
-PROXY_PORT = 3128
+PROXY_PORT = 88
 """Where the egress proxy listens inside an unrestricted workspace."""
+# Both below 1024: no member can bind there and answer in the name of a door that is away.
 FIRST_PORT, LAST_PORT = 20_000, 29_999
 """Ports of user resources inside their workspace's namespace."""
 

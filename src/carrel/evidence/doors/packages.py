@@ -27,10 +27,10 @@ _INDEX_TYPE = "application/vnd.pypi.simple.v1+json"
 _NAME = "carrel-bait-name-"
 MANY = MISSES_PER_DAY + 20
 _UNKNOWN = (
-    f"GET /pypi/simple/{_NAME}NUMBER/ HTTP/1.1\r\nHost: 127.0.0.1:8081\r\nConnection: close\r\n\r\n"
+    f"GET /pypi/simple/{_NAME}NUMBER/ HTTP/1.1\r\nHost: 127.0.0.1:81\r\nConnection: close\r\n\r\n"
 )
 _HONEST = (
-    "GET /pypi/simple/six/ HTTP/1.1\r\nHost: 127.0.0.1:8081\r\nConnection: close\r\n"
+    "GET /pypi/simple/six/ HTTP/1.1\r\nHost: 127.0.0.1:81\r\nConnection: close\r\n"
     f"User-Agent: {_MESSAGE}\r\nCookie: a={_MESSAGE}\r\nReferer: http://{_MESSAGE}/\r\n"
     f"X-Forwarded-For: {_MESSAGE}\r\nAccept-Language: {_MESSAGE}\r\n\r\n"
 )

@@ -40,7 +40,7 @@ OUTBOX = (
     ),
 )
 
-_HEAD = "Host: 127.0.0.1:8081\r\nConnection: close\r\n"
+_HEAD = "Host: 127.0.0.1:81\r\nConnection: close\r\n"
 _MESSAGE = "carrel-bait-message"
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 PORT = 7
+LOW_PORT = 81
+"""Below 1024, where only the platform's doors may listen."""
 FILL_BYTES = 64 * 2**20
 BOMB_BYTES = 512 * 2**20
 FORKS = 200
@@ -97,6 +99,7 @@ def inspect() -> dict[str, Any]:
     return {
         "interfaces": [name for _, name in socket.if_nameindex()],
         "route": outcome_of(route),
+        "low_port": outcome_of(lambda: socket.create_server(("127.0.0.1", LOW_PORT)).close()),
         "vsock": outcome_of(lambda: socket.socket(40, socket.SOCK_STREAM)),
         "alg": outcome_of(lambda: socket.socket(38, socket.SOCK_SEQPACKET)),
         "unshare": outcome_of(call("unshare", CLONE_NEWUSER)),

@@ -191,11 +191,13 @@ def _check(seen: Seen, word: str, judge: Callable[[Seen], tuple[bool, str]]) -> 
 
 def _network(seen: Seen) -> tuple[bool, str]:
     lone = seen.inside["interfaces"] == ["lo"] and seen.inside["route"] == "ENETUNREACH"
+    closed = seen.inside["low_port"] == "EACCES"
     evidence = (
         f"interfaces {seen.inside['interfaces']}, a route out: {seen.inside['route']}, own "
-        f"namespace: {seen.own_network}, dialled from outside: {seen.reached}"
+        f"namespace: {seen.own_network}, dialled from outside: {seen.reached}, a member on the port "
+        f"port of a door: {seen.inside['low_port']}"
     )
-    return lone and seen.own_network and seen.reached == "reached", evidence
+    return lone and closed and seen.own_network and seen.reached == "reached", evidence
 
 
 def _seccomp(seen: Seen) -> tuple[bool, str]:
