@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from carrel.core.errors import InvalidRequest, NotFound, Unavailable
+from carrel.core.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from carrel.runtime.launcher import namespaces
+from carrel.runtime.launcher.cgroups import hierarchies
 from carrel.runtime.ports import Limits, State
 from carrel.workspaces.rules import PACKAGE_PORT, PROXY_PORT
 from tests.launchers import NOBODY, PYTHON, Space, launched, require_root, until
@@ -416,3 +417,24 @@ def test_no_member_binds_the_port_of_a_door_even_while_nobody_holds_it(request, 
                 space.runtime.dial(space.id, port).close()
     finally:
         space.runtime.remove(space.id)
+
+
+def test_a_plan_larger_than_the_host_starts_nothing_and_says_what_the_host_has(space):
+    for limits, sentence in (
+        (Limits(memory_bytes=2**43), r"host has [\d.]+ GiB to give. Lower memory_gib"),
+        (Limits(cpus=4000), r"host has \d+. Lower cpus"),
+    ):
+        plan = space.sandbox(["/bin/true"], limits=limits)
+        with pytest.raises(Conflict, match=sentence):
+            space.runtime.start(plan)
+        assert space.runtime.state(space.id, plan.id) is State.ABSENT
+
+
+def test_all_sandboxes_together_leave_memory_for_the_host(launcher, space):
+    tre_id = (launcher.home / "runtime.id").read_text().strip()
+    where = hierarchies()
+    folder = where.v1.get("memory")
+    name = "memory.limit_in_bytes" if folder else "memory.max"
+    limit = int(((folder or where.v2) / f"carrel-{tre_id}" / name).read_text())
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 0.8 * whole < limit < 0.9 * whole

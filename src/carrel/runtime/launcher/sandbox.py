@@ -28,6 +28,10 @@ FILTER = Path(__file__).parent.parent / "seccomp" / f"{platform.machine()}.bpf"
 UMASK = 0o007
 START_SECONDS = 10.0
 OPEN_FILES = 65536
+SHARE_OF_MEMORY = 0.85
+PROCESSES_FOR_ALL = 16384
+FEWEST_PROCESSORS = 2
+"""What a template may ask for by default, also on a host with one."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,39 @@ def group(tre: Tre, *parts: str) -> Group:
     return Group("/".join((f"carrel-{tre.id}", *parts)))
 
 
+def limit_all(tre: Tre) -> None:
+    """Keep a part of the host for the host: all sandboxes of a TRE together get no more."""
+    cgroup = group(tre)
+    cgroup.create()
+    cgroup.limit(memory_bytes=_memory_for_all(), cpus=_processors(), processes=PROCESSES_FOR_ALL)
+
+
+def check_host_has(plan: Sandbox) -> None:
+    """Raise `Refused` if a sandbox asks for more than this host gives to all of them."""
+    if plan.memory_bytes > _memory_for_all():
+        have, asked = _memory_for_all() / 2**30, plan.memory_bytes / 2**30
+        text = f"It asks for {asked:.1f} GiB of memory, and this host has {have:.1f} GiB to give."
+        raise Refused("conflict", f"{text} Lower memory_gib and start it again.")
+    if plan.cpus > max(_processors(), FEWEST_PROCESSORS):
+        text = f"It asks for {plan.cpus:g} processors, and this host has {_processors()}."
+        raise Refused("conflict", f"{text} Lower cpus and start it again.")
+
+
+def _memory_for_all() -> int:
+    pages = os.sysconf("SC_PHYS_PAGES") * SHARE_OF_MEMORY
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _processors() -> int:
+    return os.cpu_count() or 1
+
+
 def start(tre: Tre, plan: Sandbox, gid: int) -> None:
     """Start the sandbox; do nothing if it runs. Raises `Refused`."""
     if state(tre, plan.workspace_id, plan.id) == "running":
         return
     stop(tre, plan.workspace_id, plan.id, grace_seconds=0)
+    check_host_has(plan)
     if tre.weaken != "no-seccomp" and not FILTER.exists():
         raise Refused("isolation_not_enforced", f"There is no system call filter {FILTER.name}.")
     folder = tre.sandbox(plan.workspace_id, plan.id)

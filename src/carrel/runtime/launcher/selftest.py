@@ -194,8 +194,8 @@ def _network(seen: Seen) -> tuple[bool, str]:
     closed = seen.inside["low_port"] == "EACCES"
     evidence = (
         f"interfaces {seen.inside['interfaces']}, a route out: {seen.inside['route']}, own "
-        f"namespace: {seen.own_network}, dialled from outside: {seen.reached}, a member on the port "
-        f"port of a door: {seen.inside['low_port']}"
+        f"namespace: {seen.own_network}, dialled from outside: {seen.reached}, a member on "
+        f"the port of a door: {seen.inside['low_port']}"
     )
     return lone and closed and seen.own_network and seen.reached == "reached", evidence
 

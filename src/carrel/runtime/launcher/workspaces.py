@@ -22,6 +22,7 @@ def prepare(tre: Tre, plan: Workspace) -> None:
             part.chmod(0o711)
         disks.create(tre, plan, may_grow=not _is_in_use(tre, plan.id))
         namespaces.create(tre, plan.id)
+        sandbox.limit_all(tre)
         sandbox.group(tre, plan.id).create()
         if tre.weaken == "veth-route":
             weaken.add_route(tre, plan.id)
