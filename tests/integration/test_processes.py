@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from carrel.core.processes import closed, identity, roles, supervisor
+from carrel.core.processes import closed, control, identity, roles, supervisor
 from carrel.core.processes.roles import Role
+from carrel.core.settings import load
 
 SLEEPER = "import time; print('alive', flush=True); time.sleep(600)"
 NOBODY = 65534
@@ -162,6 +163,79 @@ def test_what_a_role_prints_is_in_its_log_and_the_log_is_capped(machine: Machine
     until(lambda: "alive" in log.read_text())
     assert log.stat().st_size < 1000
     assert log.with_suffix(".log.1").stat().st_size == supervisor.LOG_LIMIT_BYTES + 1
+
+
+@pytest.mark.root
+def test_a_full_disk_ends_neither_the_supervisor_nor_its_record_of_what_runs(open_path: Path):
+    disk = open_path / "disk"
+    disk.mkdir()
+    subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "carrel-test", str(disk)], check=True
+    )
+    machine = Machine(disk / "home")
+    try:
+        silent = "import time; time.sleep(600)"
+        machine.plan(work=silent)
+        machine.start()
+        until(lambda: machine.find("work") and machine.find("supervisor"))
+        first = machine.find("work")
+        assert first is not None
+        filler = disk / "filler"
+        with pytest.raises(OSError, match="No space left"):
+            filler.write_bytes(bytes(2**20))
+        identity.send(first, signal.SIGKILL)
+        words = [sys.executable, "-c", silent]
+        until(lambda: set(children(machine, words)) - {first})
+        time.sleep(0.3)
+        running = children(machine, words)
+        assert machine.process is not None
+        assert machine.process.poll() is None, "The supervisor must live on."
+        assert machine.find("work") is None
+        filler.unlink()
+        until(lambda: machine.find("work"))
+        assert [machine.find("work")] == running, "What runs must be kept, not started again."
+    finally:
+        machine.end()
+        until(lambda: subprocess.run(["umount", str(disk)], check=False).returncode == 0)
+
+
+def children(machine: Machine, words: list[str]) -> list[identity.Identity]:
+    """Return the processes with these words that the machine's supervisor started."""
+    assert machine.process is not None
+    mine = f"PPid:\t{machine.process.pid}\n"
+    found = identity.search(words, {os.geteuid()})
+    return [one for one in found if mine in Path(f"/proc/{one.pid}/status").read_text()]
+
+
+def test_a_supervisor_told_to_hurry_starts_at_once_what_kept_dying(machine: Machine):
+    machine.plan(work="raise SystemExit(3)")
+    machine.start()
+    starts = machine.folder / "work.starts"
+    until(lambda: starts.exists() and int(starts.read_text()) >= 5)
+    seen = int(starts.read_text())
+    own = machine.find("supervisor")
+    assert own is not None
+    began = time.monotonic()
+    identity.send(own, signal.SIGUSR2)
+    until(lambda: int(starts.read_text()) > seen + 1)
+    assert time.monotonic() - began < 16 * supervisor.FIRST_PAUSE_SECONDS
+
+
+def test_down_ends_a_process_that_is_nowhere_recorded(machine: Machine):
+    script = [sys.executable, "-c", SLEEPER, "carrel.cli.main", "--home"]
+    ours, others = (
+        subprocess.Popen([*script, home, "work"], stdout=subprocess.DEVNULL)
+        for home in (str(machine.home), f"{machine.home}-other")
+    )
+    try:
+        until(lambda: identity.search(["--home", str(machine.home), "work"], {os.geteuid()}))
+        assert control.down(load(machine.home))
+        assert ours.wait(timeout=10) == -signal.SIGTERM
+        assert others.poll() is None
+    finally:
+        for process in (ours, others):
+            process.kill()
+            process.wait()
 
 
 def test_an_old_process_id_is_not_mistaken_for_the_process():

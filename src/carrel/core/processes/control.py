@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -55,8 +55,12 @@ def up(settings: Settings, report: Callable[[str], None]) -> bool:
                 ports.check_free(settings.bind_address, port, setting)
         if _find(settings, "supervisor") is None:
             roles.save(roles.plan(settings, host_user), roles.folder(settings.home) / "plan.json")
+            for path in roles.folder(settings.home).glob("*.starts"):
+                path.unlink()
             _start_supervisor(settings)
-        _wait_until_ready(settings, report)
+        before = {role.name: role.starts for role in status(settings)}
+        _hurry_supervisor(settings)
+        _wait_until_ready(settings, before, report)
     return True
 
 
@@ -152,7 +156,17 @@ def _start_supervisor(settings: Settings) -> None:
         os.close(output)
 
 
-def _wait_until_ready(settings: Settings, report: Callable[[str], None]) -> None:
+def _hurry_supervisor(settings: Settings) -> None:
+    """Make a supervisor that ran before try again at once what kept dying."""
+    found = _find(settings, "supervisor")
+    if found is not None:
+        identity.send(found, signal.SIGUSR2)
+
+
+def _wait_until_ready(
+    settings: Settings, before: Mapping[str, int], report: Callable[[str], None]
+) -> None:
+    """Wait for every role; `before` says how often each was started until now."""
     deadline = monotonic() + READY_SECONDS
     pause = threading.Event()
     waiting = ""
@@ -161,7 +175,7 @@ def _wait_until_ready(settings: Settings, report: Callable[[str], None]) -> None
         if not missing and _find(settings, "supervisor") is not None:
             return
         for role in missing:
-            if role.starts >= _DEATHS or monotonic() > deadline:
+            if role.starts - before[role.name] >= _DEATHS or monotonic() > deadline:
                 tail = log_tail(settings, role.name)
                 log = roles.log_path(settings.home, role.name)
                 raise OutsideFailure(f"`{role.name}` does not start. The end of {log}:\n{tail}")
@@ -210,7 +224,8 @@ def _hold_launcher(settings: Settings) -> None:
 
 def _stop(settings: Settings, names: Sequence[str]) -> bool:
     """Ask processes to end, insist after a while; returns whether any of them ran."""
-    found = [one for name in names if (one := _find(settings, name)) is not None]
+    found = {one for name in names if (one := _find(settings, name)) is not None}
+    found |= {one for name in names for one in _unrecorded(settings, name)}
     for one in found:
         identity.send(one, signal.SIGTERM)
     _wait_until_ended(found, STOP_SECONDS)
@@ -221,7 +236,13 @@ def _stop(settings: Settings, names: Sequence[str]) -> bool:
     return bool(found)
 
 
-def _wait_until_ended(found: Sequence[Identity], seconds: float) -> bool:
+def _unrecorded(settings: Settings, name: str) -> Sequence[Identity]:
+    """Return the processes of a role by their command line: a full disk may have kept the pid."""
+    uids = {os.geteuid(), account.current().uid}
+    return identity.search(roles.marking_words(settings.home, name), uids)
+
+
+def _wait_until_ended(found: Collection[Identity], seconds: float) -> bool:
     deadline = monotonic() + seconds
     pause = threading.Event()
     while any(identity.is_alive(one) for one in found):

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -77,6 +79,19 @@ def find(path: Path) -> Identity | None:
     """Return the identity kept in `path` if that very process still runs."""
     kept = read(path)
     return kept if kept is not None and is_alive(kept) else None
+
+
+def search(words: Sequence[str], uids: Collection[int]) -> Sequence[Identity]:
+    """Return every process of one of `uids` whose command line contains `words` in a row."""
+    wanted = b"\0" + b"\0".join(os.fsencode(word) for word in words) + b"\0"
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        one = identify(int(folder.name))
+        with suppress(OSError):  # it ended meanwhile
+            is_theirs = folder.stat().st_uid in uids
+            if one and is_theirs and wanted in b"\0" + (folder / "cmdline").read_bytes():
+                found.append(one)
+    return found
 
 
 def _start_ticks(pid: int) -> int | None:

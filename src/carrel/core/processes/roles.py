@@ -141,6 +141,15 @@ def python_module(module: str) -> list[str]:
     return [sys.executable, "-I", "-m", module]
 
 
+def marking_words(home: Path, name: str) -> Sequence[str]:
+    """Return the words in a row by which a process of this TRE is known, the supervisor's too."""
+    if name == "supervisor":
+        return ["carrel.core.processes.supervisor", str(home)]
+    if name == LAUNCHER:
+        return ["carrel.runtime.launcher", "--home", str(home)]
+    return ["carrel.cli.main", "--home", str(home), name]
+
+
 def _answers_unix(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(2)

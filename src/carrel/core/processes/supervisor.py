@@ -2,8 +2,10 @@
 
 `python -m carrel.core.processes.supervisor HOME` reads the plan that `carrel up` wrote, starts
 every role that does not run yet, adopts those that do, and restarts what ends, more slowly each
-time. SIGTERM ends it and leaves the roles alone; SIGUSR1 makes it start nothing any more, so that
-`carrel down` can stop the roles while their parent still buries them.
+time. A full disk does not end it: what could not be written is tried again at the next tick.
+SIGTERM ends it and leaves the roles alone; SIGUSR1 makes it start nothing any more, so that
+`carrel down` can stop the roles while their parent still buries them; SIGUSR2 makes it start at
+once, and quickly again, what kept dying.
 """
 
 import fcntl
@@ -11,11 +13,13 @@ import os
 import select
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 from carrel.core.clock import monotonic
+from carrel.core.files import write_whole
 from carrel.core.processes import closed, identity, roles
 from carrel.core.processes.identity import Identity
 from carrel.core.processes.roles import Role
@@ -42,22 +46,31 @@ class _Kept:
     start_after: float = 0.0
     pause_seconds: float = FIRST_PAUSE_SECONDS
     starts: int = field(default=0)
+    is_recorded: bool = True
+    """Whether its files say what is true; a full disk may keep us from writing them."""
 
 
 class Supervisor:
     """Keeps every role of a plan running until it is told to stop."""
 
-    def __init__(self, home: Path, *, wake: int) -> None:
+    def __init__(self, home: Path, me: Identity, *, wake: int) -> None:
         self._home = home
+        self._me = me
         self._wake = wake
         self._folder = roles.folder(home)
         self._kept = [_Kept(role) for role in roles.read(self._folder / "plan.json")]
         self._stopping = False
         self._holding = False
+        self._is_recorded = False
 
     def hold(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         """Start nothing any more."""
         self._holding = True
+
+    def hurry(self, _number: int = 0, _frame: FrameType | None = None) -> None:
+        """Forget how often the roles died: the reason may be repaired."""
+        for kept in self._kept:
+            kept.start_after, kept.pause_seconds = 0.0, FIRST_PAUSE_SECONDS
 
     def stop(self, _number: int = 0, _frame: FrameType | None = None) -> None:
         """Leave the loop at the next turn."""
@@ -70,31 +83,53 @@ class Supervisor:
             if found is not None:
                 self._watch(kept, found)
         while not self._stopping:
+            if not self._is_recorded:
+                self._is_recorded = self._write("supervisor", self._me)
             for kept in self._kept:
                 self._look_after(kept)
             if self._holding:
-                (self._folder / HELD).touch()
+                with suppress(OSError):
+                    (self._folder / HELD).touch()
             self._sleep()
 
     def _look_after(self, kept: _Kept) -> None:
         if kept.identity is not None:
             if identity.is_alive(kept.identity):
                 _cap(roles.log_path(self._home, kept.role.name))
+                if not kept.is_recorded:
+                    self._record(kept)
                 return
             self._bury(kept)
         if monotonic() >= kept.start_after and not (self._stopping or self._holding):
             self._start(kept)
 
     def _start(self, kept: _Kept) -> None:
-        pid = spawn(kept.role, roles.log_path(self._home, kept.role.name))
-        started = identity.identify(pid)
+        try:
+            pid = spawn(kept.role, roles.log_path(self._home, kept.role.name))
+        except OSError as error:
+            self._pause(kept, f"{kept.role.name} could not be started: {error}")
+            return
         kept.starts += 1
-        if started is None:  # it ended at once; wait for it below like for any other
-            started = Identity(pid, 0, identity.boot_id())
-        identity.write(self._pid_path(kept.role.name), started)
-        (self._folder / f"{kept.role.name}.starts").write_text(str(kept.starts))
-        self._watch(kept, started)
+        # None: it ended at once; wait for it below like for any other.
+        self._watch(kept, identity.identify(pid) or Identity(pid, 0, identity.boot_id()))
+        self._record(kept)
         _say(f"{kept.role.name} started as process {pid}")
+
+    def _record(self, kept: _Kept) -> None:
+        """Keep on the disk who runs; if the disk is full, the next tick tries again."""
+        assert kept.identity is not None
+        kept.is_recorded = self._write(kept.role.name, kept.identity, kept.starts)
+
+    def _write(self, name: str, found: Identity, starts: int | None = None) -> bool:
+        try:
+            identity.write(self._folder / f"{name}.json", found)
+            if starts is not None:
+                path = self._folder / f"{name}.starts"
+                write_whole(path, str(starts).encode(), mode=0o644)
+        except OSError as error:
+            _say(f"{name} runs as process {found.pid}, which cannot be recorded yet: {error}")
+            return False
+        return True
 
     def _watch(self, kept: _Kept, found: Identity) -> None:
         kept.identity = found
@@ -112,10 +147,15 @@ class Supervisor:
         kept.identity, kept.descriptor = None, -1
         how = _reap(ended.pid)
         lived = monotonic() - kept.started_at
-        pause = FIRST_PAUSE_SECONDS if lived > STEADY_SECONDS else kept.pause_seconds
+        if lived > STEADY_SECONDS:
+            kept.pause_seconds = FIRST_PAUSE_SECONDS
+        self._pause(kept, f"{kept.role.name} ended ({how}) after {lived:.1f} s")
+
+    def _pause(self, kept: _Kept, why: str) -> None:
+        pause = kept.pause_seconds
         kept.pause_seconds = min(pause * 2, LONGEST_PAUSE_SECONDS)
         kept.start_after = monotonic() + pause
-        _say(f"{kept.role.name} ended ({how}) after {lived:.1f} s; starting again in {pause:.1f} s")
+        _say(f"{why}; starting again in {pause:.1f} s")
 
     def _sleep(self) -> None:
         now = monotonic()
@@ -132,8 +172,12 @@ class Supervisor:
 def spawn(role: Role, log: Path) -> int:
     """Start `role` as its user in a session of its own; returns its process id."""
     _cap(log)
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o640)
-    pid = os.fork()
+    output = _open_log(log)
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(output)
+        raise
     if pid:
         os.close(output)
         return pid
@@ -141,8 +185,18 @@ def spawn(role: Role, log: Path) -> int:
         _become(role, output)
         os.execve(role.argv[0], list(role.argv), dict(role.environment))  # noqa: S606 - that is its work
     except BaseException as error:  # noqa: BLE001 - a forked child must never go on above
-        os.write(2, f"{role.name} could not be started: {error}\n".encode())
-    os._exit(127)
+        _say(f"{role.name} could not be started: {error}")
+    finally:
+        os._exit(127)
+
+
+def _open_log(log: Path) -> int:
+    """Open a log for a role; nowhere at all if no log can be made."""
+    try:
+        return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o640)
+    except OSError as error:
+        _say(f"{log} cannot be written: {error}")
+        return os.open(os.devnull, os.O_WRONLY)
 
 
 def _become(role: Role, output: int) -> None:
@@ -177,19 +231,22 @@ def _reap(pid: int) -> str:
 
 
 def _cap(log: Path) -> None:
-    """Keep the log below its limit: the old half-life goes to `<name>.log.1`."""
+    """Keep the log below its limit: what it held goes to `<name>.log.1`, if there is room."""
     try:
         if log.stat().st_size <= LOG_LIMIT_BYTES:
             return
         with log.open("r+b") as file:
-            log.with_suffix(".log.1").write_bytes(file.read(2 * LOG_LIMIT_BYTES))
-            file.truncate(0)
-    except FileNotFoundError:
+            try:
+                log.with_suffix(".log.1").write_bytes(file.read(2 * LOG_LIMIT_BYTES))
+            finally:
+                file.truncate(0)  # the disk may be full because of this very log
+    except OSError:
         return
 
 
 def _say(text: str) -> None:
-    os.write(2, f"{text}\n".encode())
+    with suppress(OSError):  # the log lies on the disk that may be full
+        os.write(2, f"{text}\n".encode())
 
 
 def main() -> None:
@@ -205,12 +262,12 @@ def main() -> None:
     assert me is not None
     wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(waker)
-    supervisor = Supervisor(home, wake=wake)
+    supervisor = Supervisor(home, me, wake=wake)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, supervisor.stop)
     signal.signal(signal.SIGUSR1, supervisor.hold)
+    signal.signal(signal.SIGUSR2, supervisor.hurry)
     (roles.folder(home) / HELD).unlink(missing_ok=True)
-    identity.write(roles.folder(home) / "supervisor.json", me)
     supervisor.run()
     (roles.folder(home) / "supervisor.json").unlink(missing_ok=True)
 
