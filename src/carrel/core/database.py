@@ -1,5 +1,7 @@
 """How does Carrel talk to its database? One writer at a time, each change with its audit event."""
 
+import errno
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -141,6 +143,12 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
+        if _is_full(error.orig):
+            raise Unavailable(
+                "The disk that holds the database is full; nothing was changed. "
+                "Free space and try again.",
+                log_detail=str(error.orig),
+            ) from error
         raise Unavailable(
             "The database does not answer. Nothing was changed; try again in a moment.",
             log_detail=str(error.orig),
@@ -150,6 +158,15 @@ def _translated() -> Iterator[None]:
             "Somebody else made a conflicting change at the same moment. Look again and retry.",
             log_detail=str(error.orig),
         ) from error
+
+
+def _is_full(cause: BaseException | None) -> bool:
+    """Whether SQLite (SQLITE_FULL), PostgreSQL (disk_full) or the system (ENOSPC) said so."""
+    return (
+        getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+        or getattr(cause, "sqlstate", None) == "53100"
+        or getattr(cause, "errno", None) == errno.ENOSPC
+    )
 
 
 def _engine(url: str) -> Engine:
