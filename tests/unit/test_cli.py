@@ -379,3 +379,18 @@ def test_sizes_and_times_are_for_people():
     ]  # fmt: skip
     assert output.moment(1767225600.0) == "2026-01-01 00:00:00"
     assert output.moment(None) == ""
+
+
+def test_the_status_is_shown_though_the_database_is_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("CARREL_HOME", str(tmp_path))
+    (tmp_path / "carrel.db").mkdir()
+    assert main.run(["status"]) == 1
+    shown = capsys.readouterr()
+    assert "gateway" in shown.out
+    assert "Isolation" in shown.out
+    assert "Workspaces  unknown" in shown.out
+    assert "The database does not answer" in shown.err
+    assert main.run(["status", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["workspaces"] is None

@@ -33,7 +33,7 @@ def status(
         return
     found = _look(given)
     show(found, as_json=json, human=lambda console: _draw(console, found))
-    if not found["is_up"]:
+    if not found["is_up"] or found["workspaces"] is None:
         raise typer.Exit(1)
 
 
@@ -58,7 +58,11 @@ def _show_leftovers(given: Settings, *, as_json: bool) -> None:
 def _look(given: Settings) -> dict[str, Any]:
     roles = control.status(given)
     test, trouble = _self_test(given)
-    workspaces = _workspaces(given)
+    workspaces: Mapping[str, str] | None
+    try:
+        workspaces = _workspaces(given)
+    except CarrelError as error:  # what is true of the processes is wanted all the more
+        workspaces, trouble = None, " ".join(filter(None, (str(error), trouble)))
     return {
         "home": str(given.home),
         "portal": given.portal_url,
@@ -66,7 +70,7 @@ def _look(given: Settings) -> dict[str, Any]:
         "roles": [asdict(role) for role in roles],
         "level": test.level.value if test else None,
         "checks": [asdict(check) for check in test.checks] if test else [],
-        "workspaces": dict(Counter(workspaces.values())),
+        "workspaces": None if workspaces is None else dict(Counter(workspaces.values())),
         "trouble": trouble,
     }
 
@@ -104,8 +108,7 @@ def _draw(console: Console, found: Mapping[str, Any]) -> None:
     console.print(f"Portal      {found['portal']}", highlight=False)
     console.print(f"Home        {found['home']}", highlight=False)
     console.print(f"Isolation   level {level}", highlight=False)
-    counted = ", ".join(f"{count} {word}" for word, count in sorted(found["workspaces"].items()))
-    console.print(f"Workspaces  {counted or 'none'}", highlight=False)
+    console.print(f"Workspaces  {_counted(found['workspaces'])}", highlight=False)
     for check in found["checks"]:
         if not check["passed"]:
             remark(f"Not enforced: {check['enforces']}: {check['evidence']}")
@@ -113,6 +116,12 @@ def _draw(console: Console, found: Mapping[str, Any]) -> None:
         remark(found["trouble"])
     if not found["is_up"]:
         remark("Not everything runs. Start it with: carrel up")
+
+
+def _counted(workspaces: Mapping[str, int] | None) -> str:
+    if workspaces is None:
+        return "unknown"
+    return ", ".join(f"{count} {word}" for word, count in sorted(workspaces.items())) or "none"
 
 
 def _word(role: Mapping[str, Any]) -> str:
