@@ -7,9 +7,9 @@ environment variable `CARREL_<NAME>`. docs/reference/settings.md is written from
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -139,6 +139,24 @@ class Settings(BaseSettings):
         file = TomlConfigSettingsSource(settings_cls, Path(home) / CONFIG_NAME)
         return init_settings, env_settings, file
 
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if value and not value.startswith(("sqlite", "postgresql")):
+            raise ValueError("it must begin with sqlite or postgresql")
+        return value
+
+    @model_validator(mode="after")
+    def _two_doors(self) -> Self:
+        if self.portal_port and self.portal_port == self.gateway_port:
+            raise ValueError("portal_port and gateway_port are the same; each needs its own")
+        if self.portal_host.lower() == self.gateway_host.lower():
+            raise ValueError(
+                "portal_host and gateway_host are the same; they must differ, because cookies "
+                "ignore ports"
+            )
+        return self
+
     @property
     def database(self) -> str:
         """The SQLAlchemy URL in force."""
@@ -174,7 +192,11 @@ def load(home: Path | None = None, **given: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise InvalidRequest(f"Setting {name}: {first['msg']}.", field=name) from error
+        where = f"Setting {name}" if name else "The settings do not fit together"
+        why = first["msg"].removeprefix("Value error, ")
+        raise InvalidRequest(f"{where}: {why}.", field=name or None) from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{CONFIG_NAME} is not text in UTF-8: {error}.") from error
     except tomllib.TOMLDecodeError as error:
         raise InvalidRequest(f"{CONFIG_NAME} is not valid TOML: {error}.") from error
 
