@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -236,6 +237,18 @@ def test_down_ends_a_process_that_is_nowhere_recorded(machine: Machine):
         for process in (ours, others):
             process.kill()
             process.wait()
+
+
+def test_a_door_is_not_ready_because_a_stranger_answers_on_its_port(tmp_path: Path):
+    sleeper = subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.DEVNULL)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            settings = load(tmp_path, portal_port=server.getsockname()[1])
+            assert not roles.is_ready(settings, "serve", sleeper.pid, 1.0)
+            assert roles.is_ready(settings, "serve", os.getpid(), 1.0)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
 
 
 def test_an_old_process_id_is_not_mistaken_for_the_process():

@@ -37,6 +37,11 @@ def free_port(address: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
+def is_held_by(pid: int, port: int) -> bool:
+    """Whether exactly the process `pid` listens on `port`."""
+    return _holds(Path(f"/proc/{pid}"), set(_listening_inodes(port)))
+
+
 def occupant(port: int) -> str:
     """Describe the process that listens on `port`; empty if that cannot be seen."""
     sockets = set(_listening_inodes(port))

@@ -12,6 +12,7 @@ from pathlib import Path
 import carrel
 from carrel.core.errors import OutsideFailure
 from carrel.core.files import write_whole
+from carrel.core.processes import ports
 from carrel.core.processes.account import Account
 from carrel.core.processes.closed import closed_parents, unreadable
 from carrel.core.settings import Settings, child_environment
@@ -92,9 +93,10 @@ def is_ready(settings: Settings, name: str, pid: int, age_seconds: float) -> boo
     """Whether the role, running as `pid` since `age_seconds`, answers."""
     if name == LAUNCHER:
         return _answers_unix(settings.launcher_socket)
-    ports = {"serve": settings.portal_port, "gateway": settings.gateway_port}
-    if name in ports:
-        return answers(settings.bind_address, ports[name])
+    doors = {"serve": settings.portal_port, "gateway": settings.gateway_port}
+    if name in doors:  # that the port answers does not yet say that it is ours
+        port = doors[name]
+        return ports.is_held_by(pid, port) and answers(settings.bind_address, port)
     try:
         return (settings.home / "run" / "roles" / f"{name}.ready").read_text() == str(pid)
     except OSError:
