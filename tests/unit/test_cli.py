@@ -394,3 +394,11 @@ def test_the_status_is_shown_though_the_database_is_away(
     assert "The database does not answer" in shown.err
     assert main.run(["status", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["workspaces"] is None
+
+
+def test_the_server_decides_whether_an_approval_needs_an_explanation(tre: Tre):
+    tre.answer(f"GET {REQUEST}", (200, an_airlock_request()))
+    tre.answer(f"POST {REQUEST}/review", (200, an_airlock_request(status="approved")))
+    words = ["airlock", "review", "Heart [failure]", "r1", "--approve", "--manifest", SEAL]
+    assert main.run(words) == 0
+    assert json.loads(tre.asked[-1][2])["decisionExplanation"] == ""

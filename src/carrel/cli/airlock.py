@@ -26,6 +26,12 @@ from carrel.core.errors import Conflict, InvalidRequest
 app = typer.Typer()
 RequestId = Annotated[str, typer.Argument(help="Id of the request.")]
 Explanation = Annotated[str, typer.Option("--explanation", "-m", help="Why; others read it.")]
+OwnWords = Annotated[
+    str,
+    typer.Option(
+        "--explanation", "-m", help="Why; others read it. To reject, or in spite of a flag, say it."
+    ),
+]
 FileName = Annotated[str, typer.Argument(help="Name of the file in the request.")]
 _SEEN_LEAST = 12
 """So many characters of a manifest's hash stand for it."""
@@ -242,11 +248,11 @@ def review(
     workspace: Reference,
     request: RequestId,
     approve: Annotated[bool, typer.Option("--approve/--reject", help="Your decision.")],
-    explanation: Explanation,
     manifest: Annotated[
         str,
         typer.Option(help="SHA-256 of the manifest that you looked at (see show), or its start."),
     ],
+    explanation: OwnWords = "",
     json: JsonFlag = False,
 ) -> None:
     """Decide on somebody else's request, having looked at its files."""
