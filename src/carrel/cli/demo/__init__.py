@@ -60,6 +60,8 @@ def demo(
     if json:
         typer.echo(canonical_json({"steps": rows}))
     good = sum(bool(row["ok"]) for row in rows)
+    if not console.is_terminal:
+        console.print()  # elsewhere the last table has no end of line
     seconds = sum(float(str(row["seconds"])) for row in rows)
     console.print(f"{good} of {len(STEPS)} steps ok in {seconds:.0f} s.")
     if good < len(STEPS):
