@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from carrel.core.processes import closed, control, identity, roles, supervisor
+from carrel.core.errors import InvalidRequest
+from carrel.core.processes import closed, control, identity, ports, roles, supervisor
 from carrel.core.processes.roles import Role
 from carrel.core.settings import load
 
@@ -249,6 +250,27 @@ def test_a_door_is_not_ready_because_a_stranger_answers_on_its_port(tmp_path: Pa
     finally:
         sleeper.kill()
         sleeper.wait()
+
+
+def test_an_address_that_the_machine_lacks_is_named_with_its_setting():
+    with pytest.raises(InvalidRequest, match="bind_address") as refused:
+        ports.check_address("192.0.2.7")
+    assert refused.value.field == "bind_address"
+    ports.check_address("127.0.0.1")
+
+
+def test_a_restart_that_cannot_come_up_stops_nothing(machine: Machine):
+    machine.plan(work=SLEEPER)
+    machine.start()
+    until(lambda: machine.find("work") and machine.find("supervisor"))
+    (machine.home / "carrel.toml").write_text('bind_address = "192.0.2.7"')
+    command = roles.python_module("carrel.cli.main")
+    done = subprocess.run(
+        [*command, "--home", str(machine.home), "restart"], capture_output=True, check=False
+    )
+    assert done.returncode != 0
+    assert b"bind_address" in done.stderr
+    assert machine.find("work")
 
 
 def test_an_old_process_id_is_not_mistaken_for_the_process():

@@ -14,7 +14,7 @@ from carrel.cli.session import read_password
 from carrel.cli.target import settings
 from carrel.core.errors import CarrelError, InvalidRequest, OutsideFailure
 from carrel.core.ids import new_secret
-from carrel.core.processes import control
+from carrel.core.processes import control, ports
 from carrel.core.settings import Settings, default_home
 
 PortOption = Annotated[
@@ -144,6 +144,7 @@ def _remove_tables(given: Settings) -> None:
 def restart(json: JsonFlag = False) -> None:
     """Restart every process of the TRE; people's running sessions go on."""
     given = settings()
+    ports.check_address(given.bind_address)  # before anything stops that could not come back
     with messages().status("Stopping …") as progress:
         control.down(given)
         progress.update("Starting …")

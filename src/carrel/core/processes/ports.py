@@ -4,13 +4,31 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from carrel.core.errors import Conflict
+from carrel.core.errors import Conflict, InvalidRequest
 
 _LISTENING = "0A"
 
 
+def check_address(address: str) -> None:
+    """Raise `InvalidRequest` if nothing can listen on `address` of this machine."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            raise InvalidRequest(
+                f"Setting bind_address: nothing can listen on {address} ({error.strerror}). "
+                "Give an address that this machine has.",
+                field="bind_address",
+            ) from error
+
+
 def check_free(address: str, port: int, setting: str) -> None:
-    """Raise `Conflict` naming the process if `port` is taken; `setting` is what to change."""
+    """Raise `Conflict` naming the process if `port` is taken; `setting` is what to change.
+
+    Raises `InvalidRequest` if the address is not one of this machine.
+    """
+    check_address(address)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
