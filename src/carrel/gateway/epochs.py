@@ -14,8 +14,6 @@ from carrel.core.errors import Unavailable
 from carrel.people.access import access_epoch
 
 POLL_SECONDS = 0.25
-FRESH_SECONDS = 0.002
-"""Under load, requests that come within this time share one look."""
 BLIND_SECONDS = 60.0
 """So long may the database be away before nobody's access counts any more. Who cannot write to it
 cannot take access away either; but sessions also end by time."""
@@ -46,13 +44,9 @@ class SqliteEpochs:
         self._connection = sqlite3.connect(path, isolation_level=None, timeout=0.05)
         self._version = -1
         self._epoch = 0
-        self._looked_at = 0.0
 
     def current(self) -> int:
-        """Return the counter as committed at this moment, within `FRESH_SECONDS`."""
-        now = monotonic()
-        if now - self._looked_at < FRESH_SECONDS:
-            return self._epoch
+        """Return the counter as committed at this moment."""
         try:
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
             if version != self._version:
@@ -62,7 +56,6 @@ class SqliteEpochs:
                 self._version = version
         except sqlite3.OperationalError as error:
             raise blind(str(error)) from error
-        self._looked_at = now
         return self._epoch
 
     async def refresh(self) -> None:
