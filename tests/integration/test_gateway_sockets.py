@@ -231,5 +231,5 @@ async def test_messages_are_counted(world):
         for _ in range(10):
             await socket.send_str("x" * 100)
             await socket.receive()
-    rows = {row["direction"]: row["bytes"] for row in world.gateway._counters.take()}
+    rows = {each.direction: each.amount for each in world.gateway._counters.take()}
     assert rows == {"in": 1000, "out": 1000}

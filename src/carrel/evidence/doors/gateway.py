@@ -121,6 +121,14 @@ def _extra(name: str, headers: Mapping[str, str]) -> _Ask:
     return lambda _world, prefix, proof: (f"{prefix}{name}", {**proof, **headers})
 
 
+def _bearer(path: str) -> _Ask:
+    """Ask as a program does, with a token; in a restricted workspace that opens little."""
+    return lambda world, prefix, _proof: (
+        f"{prefix}{path}",
+        {"Authorization": f"Bearer {world.token}"},
+    )
+
+
 def _passed(world: _World, answer: _Answer) -> str:
     del world
     return "" if answer.status >= 400 else f"answered {answer.status}"
@@ -183,7 +191,7 @@ ATTEMPTS: Mapping[str, tuple[_Ask, _Judge]] = {
     "redirect": (_path("redirect"), _says("location", "carrel-bait")),
     "parent_cookie": (_path("page"), _says("set-cookie", "domain=")),
     "session_cookie": (_cookie(lambda world: world.cookie, {}), _carries(lambda w: w.cookie)),
-    "authorization": (_path("page"), _carries(lambda world: world.token)),
+    "authorization": (_bearer("api/status"), _carries(lambda world: world.token)),
     "cross_site_socket": (
         _cookie(lambda world: world.cookie, {**_SOCKET, "Origin": FOREIGN}),
         _passed,
@@ -246,7 +254,7 @@ class _Way:
         """Return the answer, or how the connection ended without one."""
         endpoint = self._world.endpoint
         prefix = f"/ws/{endpoint.workspace_id}/{endpoint.resource_id}/"
-        target, headers = ask(self._world, prefix, {"Authorization": f"Bearer {self._world.token}"})
+        target, headers = ask(self._world, prefix, {"Cookie": f"{COOKIE}={self._world.cookie}"})
         host = urlsplit(self._world.origin).netloc.replace(
             endpoint.workspace_id, target.split("/")[2] if target.startswith("/ws/") else ""
         )
