@@ -210,7 +210,7 @@ class _Endpoints:
             port=self._port,
             prefix_style="keep",
             token="token",
-            downloads_allowed=False,
+            downloads_allowed=True,
             clipboard_allowed=False,
             title="tool",
         )
