@@ -16,7 +16,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from carrel.core.errors import CarrelError, InvalidRequest, NotAuthenticated, NotFound, Unavailable
+from carrel.core.errors import (
+    BadRequest,
+    CarrelError,
+    InvalidRequest,
+    NotAuthenticated,
+    NotFound,
+    Unavailable,
+)
 from carrel.core.web import render
 
 log = structlog.get_logger(__name__)
@@ -39,13 +46,6 @@ class TooLarge(CarrelError):
 
     status = 413
     code = "too_large"
-
-
-class BadRequest(CarrelError):
-    """The request is not even well-formed HTTP, JSON or form."""
-
-    status = 400
-    code = "bad_request"
 
 
 def answer_errors(app: FastAPI) -> None:

@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from carrel.api.errors import UNEXPECTED, BadRequest, TooLarge, answer, is_for_people, problem
-from carrel.core.errors import CarrelError, InvalidRequest
+from carrel.api.errors import UNEXPECTED, TooLarge, answer, is_for_people, problem
+from carrel.core.errors import BadRequest, CarrelError, InvalidRequest
 from carrel.core.ids import new_id
 
 log = structlog.get_logger(__name__)

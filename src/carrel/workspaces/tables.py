@@ -115,6 +115,25 @@ operation_steps = Table(
     Column("updated_at", Moment, nullable=False),
 )
 
+resource_secrets = Table(
+    "resource_secrets",
+    metadata,
+    Column("resource_id", _ID, ForeignKey("resources.id"), primary_key=True),
+    Column("pointer", String, primary_key=True),  # JSON pointer into the properties
+    Column("sealed", String, nullable=False),
+)
+
+address_ranges = Table(
+    "address_ranges",
+    metadata,
+    Column("resource_id", _ID, ForeignKey("resources.id"), primary_key=True),
+    Column("workspace_id", _ID, nullable=False),
+    Column("cidr", String(18), nullable=False),
+    Column("first", BigInteger, nullable=False, unique=True),
+    Column("last", BigInteger, nullable=False),
+    Index("ix_address_ranges_workspace", "workspace_id"),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
