@@ -3,6 +3,7 @@
 CarrelError                     500
 ├── BadRequest                  400  fits the route, but not the template or the present state
 ├── InvalidRequest              422  does not fit its schema; says which field
+├── BadRequest                  400  fits the route, but not the template or the present state
 ├── NotAuthenticated            401
 ├── Denied                      403  known person, not allowed; says which condition failed
 ├── NotFound                    404  absent, or not yours to know about
@@ -45,6 +46,16 @@ class InvalidRequest(CarrelError):
 
     status = 422
     code = "invalid_request"
+
+
+class BadRequest(CarrelError):
+    """Fits its route, but not the template or the present state, or is not well-formed HTTP.
+
+    An error that is also an `InvalidRequest` or an `IllegalTransition` inherits from this first.
+    """
+
+    status = 400
+    code = "bad_request"
 
 
 class NotAuthenticated(CarrelError):
