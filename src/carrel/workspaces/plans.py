@@ -1,7 +1,8 @@
 """Which steps does each action of each kind of resource take, in which order? Pure tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from carrel.workspaces.rules import Power, Resource, ResourceKind
 
@@ -16,6 +17,8 @@ class PlannedStep:
     """Key of `steps.STEPS`."""
     title: str
     resource_id: str
+    pipeline: Mapping[str, Any] | None = None
+    """The step of a template's pipeline that it came from (`pipelines.step_of`), if any."""
 
 
 TITLES = {
