@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import typer
 
 from carrel.cli import client, groups, main, output, properties, sample, setup, target
 from carrel.core.errors import (
@@ -402,3 +406,79 @@ def test_the_server_decides_whether_an_approval_needs_an_explanation(tre: Tre):
     words = ["airlock", "review", "Heart [failure]", "r1", "--approve", "--manifest", SEAL]
     assert main.run(words) == 0
     assert json.loads(tre.asked[-1][2])["decisionExplanation"] == ""
+
+
+def test_a_dry_run_shows_the_plan_and_waits_for_nothing(
+    tre: Tre, capsys: pytest.CaptureFixture[str]
+):
+    plan = {
+        "action": "upgrade",
+        "steps": [{"stepTitle": "Make its network", "resourceId": WORKSPACE["id"]}],
+        "changes": [{"property": "disk_gib", "from": 10, "to": 20}],
+        "warnings": ["It restarts nothing."],
+    }
+    tre.answer(f"PATCH /api{WORKSPACE['resourcePath']}", (200, {"plan": plan}))
+    asked = ["workspace", "update", "Heart [failure]", "-p", "disk_gib=20", "--dry-run"]
+    assert main.run(asked) == 0
+    shown = capsys.readouterr().out
+    assert "disk_gib" in shown
+    assert "Make its network" in shown
+    assert "restarts nothing" in shown
+    assert tre.asked[-1][0].endswith("?dry_run=true")
+    assert main.run([*asked, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"plan": plan}
+
+
+def test_a_forced_change_says_so_to_the_server(tre: Tre):
+    tre.answer(f"PATCH /api{WORKSPACE['resourcePath']}", (202, {"operation": OPERATION}))
+    asked = ["workspace", "update", WORKSPACE["id"], "--template-version", "2.0.0", "--force"]
+    assert main.run([*asked, "--no-wait", "--json"]) == 0
+    assert tre.asked[-1][0].endswith("?force_version_update=true")
+
+
+@pytest.mark.parametrize("group", ["workspace", "service", "resource", "shared-service"])
+def test_every_kind_of_resource_has_the_same_commands(group: str):
+    common = {"show", "update", "enable", "disable", "delete", "action"}
+    common |= {"operations", "history", "usage", "list", "create"}
+    whole: Any = typer.main.get_command(groups.build())
+    assert common <= set(whole.commands[group].commands)
+
+
+def test_any_route_can_be_called(tre: Tre, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    tre.answer("POST /api/things", (200, {"made": True}))
+    body = tmp_path / "body.json"
+    body.write_text('{"a": 1}')
+    assert main.run(["api", "post", "things", "--body", f"@{body}", "-q", "x=1"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"made": True}
+    what, _, sent = tre.asked[-1]
+    assert what == "POST /api/things?x=1"
+    assert json.loads(sent) == {"a": 1}
+    assert main.run(["api", "BREW", "things"]) == 2
+    assert main.run(["api", "post", "things", "--body", "{"]) == 2
+
+
+def test_an_unwell_tre_is_status_one(tre: Tre, capsys: pytest.CaptureFixture[str]):
+    services = [{"service": "Cosmos DB", "status": "Not OK", "message": "It is away."}]
+    tre.answer("GET /api/health", (200, {"services": services}))
+    assert main.run(["health"]) == 1
+    assert "It is away." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_learns_the_commands(shell: str, capsys: pytest.CaptureFixture[str]):
+    assert main.run(["completion", shell]) == 0
+    assert "_CARREL_COMPLETE" in capsys.readouterr().out
+
+
+def test_completion_knows_commands_and_the_names_of_workspaces(tre: Tre):
+    def completed(words: str, place: int) -> list[str]:
+        asked = {"_CARREL_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+        carrel = Path(sys.executable).with_name("carrel")
+        ran = subprocess.run(
+            [carrel], env={**os.environ, **asked}, capture_output=True, text=True, check=True
+        )
+        return ran.stdout.splitlines()
+
+    assert "workspace" in completed("carrel work", 1)
+    assert completed("carrel workspace cre", 2) == ["create"]
+    assert completed("carrel workspace show Hea", 3) == [WORKSPACE["properties"]["display_name"]]

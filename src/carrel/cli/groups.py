@@ -32,6 +32,9 @@ COMMANDS = {
     "login": _Place("cli.session", "login"),
     "logout": _Place("cli.session", "logout"),
     "whoami": _Place("cli.session", "whoami"),
+    "health": _Place("cli.raw", "health"),
+    "api": _Place("cli.raw", "api"),
+    "completion": _Place("cli.completion", "completion"),
     "demo": _Place("cli.demo", "demo"),
     "prove": _Place("cli.prove", "prove"),
     "openapi": _Place("cli.roles", "openapi"),
@@ -45,6 +48,7 @@ GROUPS = {
     "workspace": _Place("cli.workspaces", "app", "Workspaces and their members."),
     "service": _Place("cli.services", "app", "Workspace services: the tools of a workspace."),
     "resource": _Place("cli.resources", "app", "User resources: your own sessions in a service."),
+    "shared-service": _Place("cli.shared", "app", "Shared services: one for the whole TRE."),
     "operation": _Place("cli.operations", "app", "Operations: what changes, step by step."),
     "template": _Place("cli.templates", "app", "Templates that resources are made from."),
     "airlock": _Place("cli.airlock", "app", "Files in and out, checked by a person."),
@@ -54,10 +58,11 @@ GROUPS = {
 
 def build(words: Sequence[str] = ()) -> typer.Typer:
     """Return the command line: whole, or just the command that hoisted `words` name."""
+    named = _named(words)
     app = typer.Typer(
         name="carrel",
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=named is None,  # a shell that asks for completions names no command
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         help="A Trusted Research Environment that runs on one machine and proves its isolation.",
@@ -65,7 +70,6 @@ def build(words: Sequence[str] = ()) -> typer.Typer:
         "4 denied, 5 not found, 6 conflict.",
     )
     app.callback()(_options)
-    named = _named(words)
     for name, place in COMMANDS.items():
         if named in (None, name):
             app.command(name)(_find(place))

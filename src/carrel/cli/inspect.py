@@ -36,3 +36,15 @@ def show_history(api: Api, found: refer.Found, *, as_json: bool) -> None:
     ]
     columns = ("Version", "Until (UTC)", "Changed by", "Template", "Enabled")
     show(answer, as_json=as_json, human=table(columns, rows, empty="It was never changed."))
+
+
+def show_operations(api: Api, found: refer.Found, *, as_json: bool) -> None:
+    """Print the operations of a resource, oldest first."""
+    answer = api.get(f"/api{found['resourcePath']}/operations")
+    rows = [
+        (one["id"], one["action"], one["status"], moment(one["createdWhen"]), one["user"]["name"],
+         one["message"])
+        for one in answer["operations"]
+    ]  # fmt: skip
+    columns = ("ID", "Action", "Status", "Begun (UTC)", "Asked by", "Message")
+    show(answer, as_json=as_json, human=table(columns, rows, empty="Nothing was done to it yet."))

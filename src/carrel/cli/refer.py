@@ -60,6 +60,29 @@ def account(api: Api, reference: str) -> Found:
     raise NotFound(f"There is no account {reference}. See: carrel account list")
 
 
+def member(api: Api, below: Found, user: str) -> str:
+    """Return the id of a member of the workspace that a resource is or lies in."""
+    workspace_id = below.get("workspaceId") or below["id"]
+    return chosen(api.get(f"/api/workspaces/{workspace_id}/users")["users"], user)
+
+
+def chosen(people: Sequence[Found], user: str) -> str:
+    """Return the id of the person of this user name or id. Raises `NotFound`."""
+    for one in people:
+        if user.casefold() in (one["id"], one["userPrincipalName"].casefold()):
+            return str(one["id"])
+    raise NotFound(f"There is no such person here: {user}. Give the user name.")
+
+
+def shared_service(api: Api, reference: str) -> Found:
+    """Return the shared service of this id, name or template."""
+    if _is_id(reference):
+        return _one(api.get(f"/api/shared-services/{reference}"), "sharedService")
+    found = list(api.get("/api/shared-services")["sharedServices"])
+    by_template = [one for one in found if one["templateName"] == reference]
+    return by_template[0] if by_template else _named(found, reference, "shared service")
+
+
 def name_of(resource: Found) -> str:
     """Return the name that people gave a resource."""
     return str(resource.get("properties", {}).get("display_name", resource["id"]))

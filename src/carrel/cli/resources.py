@@ -4,14 +4,28 @@ from typing import Annotated
 
 import typer
 
-from carrel.cli import client, inspect, properties, refer
-from carrel.cli.follow import NoWait, settle
-from carrel.cli.output import JsonFlag, fields, remark, show, table
+from carrel.cli import client, kinds, properties, refer, services
+from carrel.cli.follow import NoWait
+from carrel.cli.kinds import DryRun
+from carrel.cli.output import JsonFlag, remark, show, table
 from carrel.cli.services import ServiceReference
-from carrel.cli.workspaces import Reference, patch, resource_fields
+from carrel.cli.workspaces import Reference
 
 app = typer.Typer()
 ResourceReference = Annotated[str, typer.Argument(help="Id or name of the user resource.")]
+
+
+def find(api: client.Api, workspace: str, resource: str) -> refer.Found:
+    """Return the user resource that a person means."""
+    return refer.user_resource(api, refer.workspace(api, workspace)["id"], resource)
+
+
+USER_RESOURCE = kinds.Kind(
+    "userResource",
+    "user resource",
+    [("workspace", Reference), ("resource", ResourceReference)],
+    find,
+)
 
 
 @app.command("list")
@@ -33,13 +47,6 @@ def list_all(
     show({"userResources": found}, as_json=json, human=human)
 
 
-@app.command("show")
-def show_one(workspace: Reference, resource: ResourceReference, json: JsonFlag = False) -> None:
-    """Show one user resource."""
-    found = _find(client.signed_in(), workspace, resource)
-    show({"userResource": found}, as_json=json, human=fields(resource_fields(found)))
-
-
 @app.command()
 def create(
     workspace: Reference,
@@ -49,56 +56,28 @@ def create(
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
     pairs: properties.PropertyOption = [],  # noqa: B006 - typer copies it
     file: properties.FileOption = None,
+    owner: Annotated[
+        str, typer.Option("--for", help="User name of the member it is for (workspace owners).")
+    ] = "",
+    dry_run: DryRun = False,
     no_wait: NoWait = False,
     json: JsonFlag = False,
 ) -> None:
     """Start a session of your own, for instance a JupyterLab."""
     api = client.signed_in()
     given = properties.read(pairs, file, name=name, description=description or name)
-    parent = refer.service(api, refer.workspace(api, workspace)["id"], service)
-    body = {"templateName": template, "properties": given}
-    answer = api.post(f"/api{parent['resourcePath']}/user-resources", body)
-    settle(api, answer, no_wait=no_wait, as_json=json)
-
-
-@app.command()
-def start(
-    workspace: Reference,
-    resource: ResourceReference,
-    no_wait: NoWait = False,
-    json: JsonFlag = False,
-) -> None:
-    """Start a stopped user resource; its files are still there."""
-    _invoke(workspace, resource, "start", no_wait=no_wait, as_json=json)
-
-
-@app.command()
-def stop(
-    workspace: Reference,
-    resource: ResourceReference,
-    no_wait: NoWait = False,
-    json: JsonFlag = False,
-) -> None:
-    """Stop a user resource; its files stay, what runs in it ends."""
-    _invoke(workspace, resource, "stop", no_wait=no_wait, as_json=json)
-
-
-@app.command()
-def restart(
-    workspace: Reference,
-    resource: ResourceReference,
-    no_wait: NoWait = False,
-    json: JsonFlag = False,
-) -> None:
-    """Stop and start a user resource."""
-    _invoke(workspace, resource, "restart", no_wait=no_wait, as_json=json)
+    parent = services.find(api, workspace, service)
+    if owner:
+        given |= {"assign_to_another_user": True, "owner_id": refer.member(api, parent, owner)}
+    path = f"/api{parent['resourcePath']}/user-resources"
+    kinds.create(api, path, template, given, dry_run=dry_run, no_wait=no_wait, json=json)
 
 
 @app.command("open")
 def open_session(workspace: Reference, resource: ResourceReference, json: JsonFlag = False) -> None:
     """Print the address at which your browser may open it; good once, for 30 seconds."""
     api = client.signed_in()
-    found = _find(api, workspace, resource)
+    found = find(api, workspace, resource)
     answer = api.post(f"/api/launch/{found['id']}")
     if not json:
         remark("Open this within 30 seconds; it works once:")
@@ -106,68 +85,19 @@ def open_session(workspace: Reference, resource: ResourceReference, json: JsonFl
 
 
 @app.command()
-def usage(workspace: Reference, resource: ResourceReference, json: JsonFlag = False) -> None:
-    """Show what a user resource has used so far."""
-    api = client.signed_in()
-    inspect.show_usage(api, _find(api, workspace, resource), as_json=json)
-
-
-@app.command()
 def output(workspace: Reference, resource: ResourceReference, json: JsonFlag = False) -> None:
     """Print the end of what your own user resource wrote, to see why it failed."""
     api = client.signed_in()
-    found = api.get(f"/api{_find(api, workspace, resource)['resourcePath']}/output")
+    found = api.get(f"/api{find(api, workspace, resource)['resourcePath']}/output")
     show(found, as_json=json, human=lambda _console: typer.echo(found["output"]))
 
 
-@app.command()
-def enable(
-    workspace: Reference,
-    resource: ResourceReference,
-    no_wait: NoWait = False,
-    json: JsonFlag = False,
-) -> None:
-    """Enable a user resource again."""
-    api = client.signed_in()
-    answer = patch(api, _find(api, workspace, resource), {"isEnabled": True})
-    settle(api, answer, no_wait=no_wait, as_json=json)
-
-
-@app.command()
-def disable(
-    workspace: Reference,
-    resource: ResourceReference,
-    no_wait: NoWait = False,
-    json: JsonFlag = False,
-) -> None:
-    """Disable a user resource: it stops, and can then be deleted."""
-    api = client.signed_in()
-    answer = patch(api, _find(api, workspace, resource), {"isEnabled": False})
-    settle(api, answer, no_wait=no_wait, as_json=json)
-
-
-@app.command()
-def delete(
-    workspace: Reference,
-    resource: ResourceReference,
-    no_wait: NoWait = False,
-    json: JsonFlag = False,
-) -> None:
-    """Delete a disabled user resource."""
-    api = client.signed_in()
-    found = _find(api, workspace, resource)
-    answer = api.send("DELETE", f"/api{found['resourcePath']}")
-    settle(api, answer, no_wait=no_wait, as_json=json)
-
-
-def _invoke(workspace: str, resource: str, action: str, *, no_wait: bool, as_json: bool) -> None:
-    api = client.signed_in()
-    found = _find(api, workspace, resource)
-    answer = api.send(
-        "POST", f"/api{found['resourcePath']}/invoke-action", params={"action": action}
-    )
-    settle(api, answer, no_wait=no_wait, as_json=as_json)
-
-
-def _find(api: client.Api, workspace: str, resource: str) -> refer.Found:
-    return refer.user_resource(api, refer.workspace(api, workspace)["id"], resource)
+kinds.add_commands(
+    app,
+    USER_RESOURCE,
+    actions={
+        "start": "Start a stopped user resource; its files are still there.",
+        "stop": "Stop a user resource; its files stay, what runs in it ends.",
+        "restart": "Stop and start a user resource.",
+    },
+)

@@ -4,13 +4,27 @@ from typing import Annotated
 
 import typer
 
-from carrel.cli import client, properties, refer
-from carrel.cli.follow import NoWait, settle
-from carrel.cli.output import JsonFlag, fields, show, table
-from carrel.cli.workspaces import Reference, patch, patch_body, resource_fields
+from carrel.cli import client, kinds, properties, refer
+from carrel.cli.follow import NoWait
+from carrel.cli.kinds import DryRun
+from carrel.cli.output import JsonFlag, show, table
+from carrel.cli.workspaces import Reference
 
 app = typer.Typer()
 ServiceReference = Annotated[str, typer.Argument(help="Id or name of the workspace service.")]
+
+
+def find(api: client.Api, workspace: str, service: str) -> refer.Found:
+    """Return the service that a person means."""
+    return refer.service(api, refer.workspace(api, workspace)["id"], service)
+
+
+SERVICE = kinds.Kind(
+    "workspaceService",
+    "workspace service",
+    [("workspace", Reference), ("service", ServiceReference)],
+    find,
+)
 
 
 @app.command("list")
@@ -27,14 +41,6 @@ def list_all(workspace: Reference, json: JsonFlag = False) -> None:
     show({"workspaceServices": found}, as_json=json, human=human)
 
 
-@app.command("show")
-def show_one(workspace: Reference, service: ServiceReference, json: JsonFlag = False) -> None:
-    """Show one workspace service."""
-    api = client.signed_in()
-    found = refer.service(api, refer.workspace(api, workspace)["id"], service)
-    show({"workspaceService": found}, as_json=json, human=fields(resource_fields(found)))
-
-
 @app.command()
 def create(
     workspace: Reference,
@@ -43,6 +49,7 @@ def create(
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
     pairs: properties.PropertyOption = [],  # noqa: B006 - typer copies it
     file: properties.FileOption = None,
+    dry_run: DryRun = False,
     no_wait: NoWait = False,
     json: JsonFlag = False,
 ) -> None:
@@ -50,55 +57,7 @@ def create(
     api = client.signed_in()
     given = properties.read(pairs, file, name=name, description=description or name)
     path = f"/api{refer.workspace(api, workspace)['resourcePath']}/workspace-services"
-    answer = api.post(path, {"templateName": template, "properties": given})
-    settle(api, answer, no_wait=no_wait, as_json=json)
+    kinds.create(api, path, template, given, dry_run=dry_run, no_wait=no_wait, json=json)
 
 
-@app.command()
-def update(
-    workspace: Reference,
-    service: ServiceReference,
-    pairs: properties.PropertyOption = [],  # noqa: B006 - typer copies it
-    file: properties.FileOption = None,
-    template_version: Annotated[str, typer.Option(help="Template version to move to.")] = "",
-    no_wait: NoWait = False,
-    json: JsonFlag = False,
-) -> None:
-    """Change properties of a service, or its template's version."""
-    api = client.signed_in()
-    found = refer.service(api, refer.workspace(api, workspace)["id"], service)
-    change = patch_body(properties.read(pairs, file), template_version)
-    settle(api, patch(api, found, change), no_wait=no_wait, as_json=json)
-
-
-@app.command()
-def enable(
-    workspace: Reference, service: ServiceReference, no_wait: NoWait = False, json: JsonFlag = False
-) -> None:
-    """Enable a service again."""
-    _switch(workspace, service, on=True, no_wait=no_wait, as_json=json)
-
-
-@app.command()
-def disable(
-    workspace: Reference, service: ServiceReference, no_wait: NoWait = False, json: JsonFlag = False
-) -> None:
-    """Disable a service and the sessions in it."""
-    _switch(workspace, service, on=False, no_wait=no_wait, as_json=json)
-
-
-@app.command()
-def delete(
-    workspace: Reference, service: ServiceReference, no_wait: NoWait = False, json: JsonFlag = False
-) -> None:
-    """Delete a disabled service."""
-    api = client.signed_in()
-    found = refer.service(api, refer.workspace(api, workspace)["id"], service)
-    answer = api.send("DELETE", f"/api{found['resourcePath']}")
-    settle(api, answer, no_wait=no_wait, as_json=json)
-
-
-def _switch(workspace: str, service: str, *, on: bool, no_wait: bool, as_json: bool) -> None:
-    api = client.signed_in()
-    found = refer.service(api, refer.workspace(api, workspace)["id"], service)
-    settle(api, patch(api, found, {"isEnabled": on}), no_wait=no_wait, as_json=as_json)
+kinds.add_commands(app, SERVICE)

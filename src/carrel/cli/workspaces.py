@@ -1,26 +1,30 @@
 """Workspaces and their members."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from carrel.cli import client, inspect, properties, refer
-from carrel.cli.follow import NoWait, settle
-from carrel.cli.output import JsonFlag, fields, moment, remark, show, size, table
+from carrel.cli import client, completion, kinds, properties, refer
+from carrel.cli.follow import NoWait
+from carrel.cli.kinds import DryRun
+from carrel.cli.output import JsonFlag, moment, remark, show, size, table
 from carrel.core.actors import WorkspaceRole
-from carrel.core.errors import NotFound
 
 app = typer.Typer()
-Reference = Annotated[str, typer.Argument(help="Id or name of the workspace.")]
+Reference = Annotated[
+    str, typer.Argument(help="Id or name of the workspace.", autocompletion=completion.workspaces)
+]
 UserReference = Annotated[str, typer.Argument(help="User name of the person.")]
 _ROLES = {
     "owner": WorkspaceRole.OWNER,
     "researcher": WorkspaceRole.RESEARCHER,
     "airlock-manager": WorkspaceRole.AIRLOCK_MANAGER,
 }
-Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")]
 RoleArgument = Annotated[str, typer.Argument(help="owner, researcher or airlock-manager.")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")]
+WORKSPACE = kinds.Kind(
+    "workspace", "workspace", [("workspace", Reference)], refer.workspace, asks_before_delete=True
+)
 
 
 @app.command("list")
@@ -36,13 +40,6 @@ def list_all(json: JsonFlag = False) -> None:
     show(found, as_json=json, human=table(columns, rows, empty="No workspace yet."))
 
 
-@app.command("show")
-def show_one(workspace: Reference, json: JsonFlag = False) -> None:
-    """Show one workspace."""
-    found = refer.workspace(client.signed_in(), workspace)
-    show({"workspace": found}, as_json=json, human=fields(resource_fields(found)))
-
-
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="Name of the new workspace.")],
@@ -50,77 +47,16 @@ def create(
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
     pairs: properties.PropertyOption = [],  # noqa: B006 - typer copies it
     file: properties.FileOption = None,
+    dry_run: DryRun = False,
     no_wait: NoWait = False,
     json: JsonFlag = False,
 ) -> None:
     """Create a workspace (TRE administrators) and watch it come up."""
-    api = client.signed_in()
     given = properties.read(pairs, file, name=name, description=description or name)
-    answer = api.post("/api/workspaces", {"templateName": template, "properties": given})
-    settle(api, answer, no_wait=no_wait, as_json=json)
-
-
-@app.command()
-def update(
-    workspace: Reference,
-    pairs: properties.PropertyOption = [],  # noqa: B006 - typer copies it
-    file: properties.FileOption = None,
-    template_version: Annotated[str, typer.Option(help="Template version to move to.")] = "",
-    no_wait: NoWait = False,
-    json: JsonFlag = False,
-) -> None:
-    """Change properties of a workspace, or its template's version."""
     api = client.signed_in()
-    found = refer.workspace(api, workspace)
-    change = patch_body(properties.read(pairs, file), template_version)
-    settle(api, patch(api, found, change), no_wait=no_wait, as_json=json)
-
-
-@app.command()
-def enable(workspace: Reference, no_wait: NoWait = False, json: JsonFlag = False) -> None:
-    """Enable a workspace again."""
-    api = client.signed_in()
-    answer = patch(api, refer.workspace(api, workspace), {"isEnabled": True})
-    settle(api, answer, no_wait=no_wait, as_json=json)
-
-
-@app.command()
-def disable(workspace: Reference, no_wait: NoWait = False, json: JsonFlag = False) -> None:
-    """Disable a workspace and everything in it; nothing is lost."""
-    api = client.signed_in()
-    answer = patch(api, refer.workspace(api, workspace), {"isEnabled": False})
-    settle(api, answer, no_wait=no_wait, as_json=json)
-
-
-@app.command()
-def delete(
-    workspace: Reference,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    no_wait: NoWait = False,
-    json: JsonFlag = False,
-) -> None:
-    """Delete a disabled workspace with everything in it; nothing is left."""
-    api = client.signed_in()
-    found = refer.workspace(api, workspace)
-    if not yes:
-        question = f"Delete {refer.name_of(found)} with every file in it, for ever?"
-        typer.confirm(question, abort=True, err=True)
-    answer = api.send("DELETE", f"/api{found['resourcePath']}")
-    settle(api, answer, no_wait=no_wait, as_json=json)
-
-
-@app.command()
-def usage(workspace: Reference, json: JsonFlag = False) -> None:
-    """Show what a workspace has used so far."""
-    api = client.signed_in()
-    inspect.show_usage(api, refer.workspace(api, workspace), as_json=json)
-
-
-@app.command()
-def history(workspace: Reference, json: JsonFlag = False) -> None:
-    """Show the former states of a workspace."""
-    api = client.signed_in()
-    inspect.show_history(api, refer.workspace(api, workspace), as_json=json)
+    kinds.create(
+        api, "/api/workspaces", template, given, dry_run=dry_run, no_wait=no_wait, json=json
+    )
 
 
 @app.command()
@@ -181,59 +117,14 @@ def unassign(workspace: Reference, user: UserReference, role: RoleArgument) -> N
     """Take a role in a workspace from somebody; open sessions end."""
     api = client.signed_in()
     found = refer.workspace(api, workspace)
-    who = {"user_id": _member(api, found, user), "role_id": _role(role)}
+    who = {"user_id": refer.member(api, found, user), "role_id": _role(role)}
     api.send("DELETE", f"/api{found['resourcePath']}/users/assign", params=who)
     remark(f"{user} no longer is {role} of {refer.name_of(found)}.")
 
 
-def patch(api: client.Api, found: refer.Found, change: dict[str, object]) -> refer.Found:
-    """Send a change of a resource as it was just seen; a newer state is a conflict."""
-    answer = api.send(
-        "PATCH", f"/api{found['resourcePath']}", json=change, headers={"etag": found["_etag"]}
-    )
-    return dict(answer)
-
-
-def patch_body(given: dict[str, object], template_version: str) -> dict[str, object]:
-    """Return the body of a change of properties and version."""
-    body: dict[str, object] = {"properties": given} if given else {}
-    if template_version:
-        body["templateVersion"] = template_version
-    if not body:
-        raise typer.BadParameter("Say what to change: -p NAME=VALUE or --template-version.")
-    return body
-
-
-def resource_fields(found: refer.Found) -> dict[str, object]:
-    """Return what a person wants to know of any resource, name by name."""
-    given = dict(found.get("properties", {}))
-    return {
-        "Name": given.pop("display_name", ""),
-        "ID": found["id"],
-        "Template": f"{found['templateName']} {found['templateVersion']}",
-        "Status": found.get("deploymentStatus"),
-        "Enabled": found.get("isEnabled"),
-        "Description": given.pop("description", ""),
-        **{name: value for name, value in given.items() if name != "overview"},
-        "Changed": moment(found.get("updatedWhen")),
-        "Changed by": (found.get("user") or {}).get("name"),
-    }
-
-
 def _assignable(api: client.Api, found: refer.Found, user: str) -> str:
     path = f"/api{found['resourcePath']}/assignable-users"
-    return _chosen(api.get(path, filter=user, maxResultCount=100)["assignable_users"], user)
-
-
-def _member(api: client.Api, found: refer.Found, user: str) -> str:
-    return _chosen(api.get(f"/api{found['resourcePath']}/users")["users"], user)
-
-
-def _chosen(people: Sequence[refer.Found], user: str) -> str:
-    for one in people:
-        if user.casefold() in (one["id"], one["userPrincipalName"].casefold()):
-            return str(one["id"])
-    raise NotFound(f"There is no such person here: {user}. Give the user name.")
+    return refer.chosen(api.get(path, filter=user, maxResultCount=100)["assignable_users"], user)
 
 
 def _role(name: str) -> str:
@@ -241,3 +132,6 @@ def _role(name: str) -> str:
         if name.casefold() in (known, role.value.casefold()):
             return role.value
     raise typer.BadParameter(f"{name!r} is none of: {', '.join(_ROLES)}.")
+
+
+kinds.add_commands(app, WORKSPACE)
