@@ -6,6 +6,7 @@
 import tempfile
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -149,7 +150,14 @@ def _type_name(annotation: Any) -> str:
         return f"list of {_type_name(get_args(annotation)[0])}"
     if choices := [repr(one) for one in get_args(annotation)]:
         return "one of " + ", ".join(f"`{one}`" for one in choices)
-    names = {str: "text", int: "number", float: "number", bool: "yes or no", Path: "path"}
+    names = {
+        str: "text",
+        int: "number",
+        float: "number",
+        bool: "yes or no",
+        Path: "path",
+        IPv4Network: "range of addresses",
+    }
     return names.get(annotation, str(annotation))
 
 

@@ -109,6 +109,17 @@ class Database:
                 connection.exec_driver_sql("BEGIN")
             yield connection
 
+    @contextmanager
+    def rehearse(self) -> Iterator[Connection]:
+        """Open a transaction that may change things, and is always rolled back. Raises as `write`.
+
+        What it would have broken is broken here too, so that a change can be tried out.
+        """
+        with _translated(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
     def check(self) -> None:
         """Raise `Unavailable` unless the database answers."""
         with self.read() as connection:

@@ -1,7 +1,6 @@
 """Which errors does Carrel raise on purpose, and what may people read of them?
 
 CarrelError                     500
-├── BadRequest                  400  fits the route, but not the template or the present state
 ├── InvalidRequest              422  does not fit its schema; says which field
 ├── BadRequest                  400  fits the route, but not the template or the present state
 ├── NotAuthenticated            401
@@ -29,16 +28,6 @@ class CarrelError(Exception):
         """Goes to the log only, never to a person."""
         self.field = field
         """The offending input field, as a dotted path, where there is one."""
-
-
-class BadRequest(CarrelError):
-    """The request fits the route, but not the template or the present state.
-
-    Also what is not even well-formed HTTP, JSON or form.
-    """
-
-    status = 400
-    code = "bad_request"
 
 
 class InvalidRequest(CarrelError):

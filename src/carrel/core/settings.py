@@ -6,6 +6,7 @@ environment variable `CARREL_<NAME>`. docs/reference/settings.md is written from
 
 import os
 import tomllib
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -22,6 +23,7 @@ from carrel.core.errors import InvalidRequest
 CONFIG_NAME = "carrel.toml"
 ROOT_ENVIRONMENTS = Path("/opt/carrel/environments")
 """The environment images that root has built, for everybody on this host."""
+OPTIONAL_GUID = r"^([0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12})?$"
 
 
 def default_home() -> Path:
@@ -74,6 +76,26 @@ class Settings(BaseSettings):
         None, description="PEM certificate chain; by default the TRE's own authority makes one."
     )
     tls_key: Path | None = Field(None, description="PEM key of tls_certificate.")
+    tenant_id: str = Field(
+        "",
+        pattern=OPTIONAL_GUID,
+        description="Tenant id in access tokens. Empty: derived from this TRE's own key.",
+    )
+    api_client_id: str = Field(
+        "",
+        pattern=OPTIONAL_GUID,
+        description="Client id of the API, the audience of core tokens. Empty: derived likewise.",
+    )
+    authority_url: str = Field(
+        "",
+        pattern=r"^(https://[^/?#\s]+)?$",
+        description="Base address of the embedded issuer of access tokens, without a trailing "
+        "slash; empty means the portal's.",
+    )
+    certificate_names: list[str] = Field(
+        default_factory=list,
+        description="More host names in the TRE's own certificate.",
+    )
     session_idle_minutes: int = Field(
         60, ge=1, description="A browser session ends after this idle time."
     )
@@ -112,6 +134,18 @@ class Settings(BaseSettings):
     egress_allow_private: list[str] = Field(
         default_factory=list,
         description="host:port entries on private addresses that open workspaces may reach.",
+    )
+    azure_location: str = Field(
+        "", description="Value of the property azure_location, for templates made for Azure."
+    )
+    core_address_space: IPv4Network = Field(
+        IPv4Network("10.0.0.0/16"),
+        description="Range of addresses that no workspace is given: the TRE's own.",
+    )
+    workspace_address_pool: IPv4Network = Field(
+        IPv4Network("10.0.0.0/8"),
+        description="Range out of which workspaces get their address spaces. They are records "
+        "for templates and clients: a workspace of this machine has no network interface.",
     )
     environments_root: Path | None = Field(
         None, description="Folder of the environment images; default depends on root or user."

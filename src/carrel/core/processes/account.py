@@ -20,7 +20,7 @@ _FOLDERS = (
     ("airlock", 0o700, "ours"),
     ("packages", 0o750, "ours"),
     ("logs", 0o750, "root"),
-    ("datasets", 0o755, "root"),
+    ("datasets", 0o700, "root"),
     ("run", 0o755, "root"),
     ("run/processes", 0o755, "root"),
     ("run/roles", 0o755, "ours"),
