@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+CORE_AUDIENCE = "core"
+"""The audience of tokens for everything that lies in no workspace (`Actor.audience`)."""
+
 
 class TreRole(StrEnum):
     """A role in the whole TRE. The values are AzureTRE's."""
@@ -32,6 +35,8 @@ class Actor:
     """Roles by workspace id."""
     session_id: str | None = None
     request_id: str | None = None
+    audience: str | None = None
+    """What the access token was made for: `core` or a workspace id; None for sessions."""
 
     @property
     def is_admin(self) -> bool:

@@ -1,6 +1,8 @@
 """What do all routes and pages share? Services, the signed-in actor, and rendering."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any, Protocol, TypeVar, cast
 
 from fastapi import Depends, Request
@@ -95,6 +97,47 @@ def accepts_uploads(endpoint: U) -> U:
     """Mark a route that streams its body and sets its own limit; all others take 1 MiB."""
     endpoint.accepts_uploads = True  # type: ignore[attr-defined]  # a mark on a function
     return endpoint
+
+
+class Audience(StrEnum):
+    """For which audience an access token must have been made, to be taken by a route."""
+
+    CORE = "core"
+    WORKSPACE = "workspace"
+    """The workspace in the path."""
+    EITHER = "either"
+    """The workspace in the path, or core if a TRE administrator holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceMark:
+    """What `for_audience` wrote on an endpoint."""
+
+    audience: Audience
+    with_memberships: bool = False
+
+
+def for_audience(audience: Audience, *, with_memberships: bool = False) -> Callable[[U], U]:
+    """Mark which access tokens an endpoint takes; sessions are taken everywhere.
+
+    `with_memberships`: a core token's actor keeps its roles in workspaces here, to read what it
+    may list; on an EITHER route a member's core token is then taken too.
+    """
+
+    def mark(endpoint: U) -> U:
+        endpoint.audience = AudienceMark(audience, with_memberships)  # type: ignore[attr-defined]
+        return endpoint
+
+    return mark
+
+
+def audience_of(endpoint: Callable[..., Any], path: str) -> AudienceMark:
+    """Return which access tokens the endpoint of the route `path` (a template) takes."""
+    marked: AudienceMark | None = getattr(endpoint, "audience", None)
+    if marked is not None:
+        return marked
+    is_below = "/workspaces/{workspace_id}/" in path
+    return AudienceMark(Audience.WORKSPACE if is_below else Audience.CORE)
 
 
 async def sent_form(request: Request) -> FormData:

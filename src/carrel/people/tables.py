@@ -17,6 +17,27 @@ accounts = Table(
     Column("totp_last_step", Integer),  # a code counts once
     Column("is_active", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("kind", String(16), nullable=False, server_default="person"),  # or `application`
+)
+
+applications = Table(
+    "applications",
+    metadata,
+    Column("id", String(36), primary_key=True),  # the client id
+    Column("account_id", String(36), ForeignKey("accounts.id"), nullable=False, unique=True),
+    Column("secret_hash", String(64), nullable=False),  # SHA-256 of 256 random bits
+    Column("secret_made_at", Moment, nullable=False),
+    Column("secret_expires_at", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+external_identities = Table(
+    "external_identities",
+    metadata,
+    Column("issuer", String(255), primary_key=True),
+    Column("subject", String(255), primary_key=True),  # the issuer's `oid`
+    Column("account_id", String(36), ForeignKey("accounts.id"), nullable=False, index=True),
+    Column("created_at", Moment, nullable=False),
 )
 
 account_roles = Table(

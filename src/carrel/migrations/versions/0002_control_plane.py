@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from carrel.migrations.columns import display_name
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -11,7 +13,10 @@ depends_on = None
 
 def upgrade() -> None:
     """Bring the tables forward; there is no way back but a backup."""
+    _applications()
     _resources()
+    _operations()
+    _lists()
 
 
 def _resources() -> None:
@@ -43,3 +48,85 @@ def _resources() -> None:
         sa.UniqueConstraint("first", name=op.f("uq_address_ranges_first")),
     )
     op.create_index("ix_address_ranges_workspace", "address_ranges", ["workspace_id"])
+
+
+def _applications() -> None:
+    op.add_column(
+        "accounts",
+        sa.Column("kind", sa.String(length=16), nullable=False, server_default="person"),
+    )
+    op.create_table(
+        "applications",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("secret_hash", sa.String(length=64), nullable=False),
+        sa.Column("secret_made_at", sa.String(length=32), nullable=False),
+        sa.Column("secret_expires_at", sa.String(length=32), nullable=False),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_applications_account_id_accounts")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_applications")),
+        sa.UniqueConstraint("account_id", name=op.f("uq_applications_account_id")),
+    )
+    op.create_table(
+        "external_identities",
+        sa.Column("issuer", sa.String(length=255), nullable=False),
+        sa.Column("subject", sa.String(length=255), nullable=False),
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["accounts.id"],
+            name=op.f("fk_external_identities_account_id_accounts"),
+        ),
+        sa.PrimaryKeyConstraint("issuer", "subject", name=op.f("pk_external_identities")),
+    )
+    op.create_index(
+        op.f("ix_external_identities_account_id"), "external_identities", ["account_id"]
+    )
+
+
+def _operations() -> None:
+    for table, columns in {
+        "work_items": [
+            sa.Column("failures", sa.Integer()),
+            sa.Column("parked_at", sa.String(length=32)),
+            sa.Column("error", sa.String()),
+        ],
+        "operations": [
+            sa.Column("revision", sa.Integer()),
+            sa.Column("limit_seconds", sa.Float()),
+            sa.Column("started_at", sa.String(length=32)),
+        ],
+        "operation_steps": [sa.Column("pipeline", sa.String()), sa.Column("undo", sa.String())],
+    }.items():
+        for column in columns:
+            op.add_column(table, column)
+    op.create_table(
+        "drift",
+        sa.Column("resource_id", sa.String(length=36), nullable=False),
+        sa.Column("aspect", sa.String(length=32), nullable=False),
+        sa.Column("workspace_id", sa.String(length=36)),
+        sa.Column("should_be", sa.String(), nullable=False),
+        sa.Column("really_is", sa.String(), nullable=False),
+        sa.Column("since", sa.String(length=32), nullable=False),
+        sa.Column("last_seen", sa.String(length=32), nullable=False),
+        sa.Column("what_was_done", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("resource_id", "aspect", name=op.f("pk_drift")),
+    )
+
+
+def _lists() -> None:
+    """Give every order of a list its index."""
+    living = sa.text("deleted_at IS NULL")
+    op.drop_index("ix_resources_living", "resources")
+    op.add_column("resources", display_name())
+    for name, columns in {
+        "ix_resources_created": ["kind", "created_at", "id"],
+        "ix_resources_updated": ["kind", "updated_at", "id"],
+        "ix_resources_name": ["kind", "sort_name", "id"],
+        "ix_resources_inside": ["workspace_id", "kind", "created_at", "id"],
+        "ix_resources_below": ["parent_id", "kind", "created_at", "id"],
+    }.items():
+        op.create_index(name, "resources", columns, sqlite_where=living, postgresql_where=living)
