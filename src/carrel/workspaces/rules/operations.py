@@ -1,0 +1,133 @@
+"""What are operations and their steps, and which moves may they make?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from carrel.core.errors import IllegalTransition
+from carrel.workspaces.rules.resources import Person
+
+
+class Progress(StrEnum):
+    """Where an operation, or one of its steps, stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    UNDOING = "undoing"
+    """Of an operation: what its steps had made is being removed."""
+    DONE = "done"
+    FAILED = "failed"
+    UNDONE = "undone"
+    """Of a step: what it had made was removed."""
+
+
+P = Progress
+_INSTALL = ("awaiting_deployment", "deploying", "deployed", "deployment_failed")
+_UPGRADE = ("awaiting_update", "updating", "updated", "updating_failed")
+_UNINSTALL = ("awaiting_deletion", "deleting", "deleted", "deleting_failed")
+_CUSTOM = ("awaiting_action", "invoking_action", "action_succeeded", "action_failed")
+_WORDS = {"install": _INSTALL, "upgrade": _UPGRADE, "uninstall": _UNINSTALL}
+_PLACE = {P.WAITING: 0, P.RUNNING: 1, P.UNDOING: 1, P.DONE: 2, P.FAILED: 3, P.UNDONE: 3}
+
+FINAL = frozenset({P.DONE, P.FAILED})
+"""An operation that stands here moves again only by `retry`."""
+SUCCESS_WORDS = frozenset(words[2] for words in (_INSTALL, _UPGRADE, _UNINSTALL, _CUSTOM))
+FAILURE_WORDS = frozenset(words[3] for words in (_INSTALL, _UPGRADE, _UNINSTALL, _CUSTOM))
+
+
+def status_word(action: str, progress: Progress) -> str:
+    """Return AzureTRE's word for an operation or step; any other action is a custom one."""
+    return _WORDS.get(action, _CUSTOM)[_PLACE[progress]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One part of an operation, in its order."""
+
+    id: str
+    name: str
+    """Key of what the step does (`steps.STEPS`)."""
+    title: str
+    resource_id: str
+    status: str
+    message: str
+    updated_at: datetime
+    progress: Progress
+    position: int = 0
+    attempts: int = 0
+    """How often it was tried so far, where a retry may help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One asynchronous change of a resource."""
+
+    id: str
+    resource_id: str
+    resource_path: str
+    resource_version: int
+    workspace_id: str | None
+    action: str
+    status: str
+    message: str
+    steps: Sequence[Step]
+    created_at: datetime
+    updated_at: datetime
+    user: Person
+    progress: Progress
+    was_cancelled: bool = False
+    """Whether somebody asked for it to be cancelled."""
+    number: int = 0
+    """Grows with every operation of the TRE: the order in which a tree takes them."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self.progress in FINAL
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether it ended as wished."""
+        return self.progress is P.DONE
+
+    @property
+    def can_cancel(self) -> bool:
+        """Whether `cancel_operation` would be accepted now."""
+        return (self.action, self.progress) in _CANCELLABLE and not self.was_cancelled
+
+    @property
+    def can_retry(self) -> bool:
+        """Whether `retry_operation` would be accepted now."""
+        return self.progress is P.FAILED
+
+
+START_ACTIONS = ("start", "restart")
+"""Custom actions that end with a running sandbox."""
+KNOWN_ACTIONS = frozenset({*START_ACTIONS, "stop"})
+"""Custom actions that a bundle may offer."""
+_CANCELLABLE = {
+    *((action, P.WAITING) for action in ("install", "uninstall", *START_ACTIONS, "stop")),
+    *((action, P.RUNNING) for action in ("install", *START_ACTIONS)),
+}
+
+
+def check_cancel(operation: Operation) -> None:
+    """Raise `IllegalTransition` unless the operation can still be cancelled."""
+    if operation.is_final:
+        raise IllegalTransition("This operation has ended; there is nothing left to cancel.")
+    if not operation.can_cancel:
+        raise IllegalTransition(
+            f"This {operation.action} cannot be cancelled any more. Wait until it has ended, "
+            "then undo it by the opposite change."
+        )
+
+
+def check_retry(operation: Operation, latest_id: str) -> None:
+    """Raise `IllegalTransition` unless the operation failed and is its resource's latest."""
+    if not operation.can_retry:
+        raise IllegalTransition("Only an operation that failed can be tried again.")
+    if operation.id != latest_id:
+        raise IllegalTransition(
+            "Something newer was done to this resource. Start the change again instead."
+        )
