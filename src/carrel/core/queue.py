@@ -3,12 +3,15 @@
 An item is put in the same transaction as the change that needs it. A worker claims it for a
 lease, renews the lease while it works, and writes results only through `fenced`, which fails
 once somebody else has claimed the item. One item at a time runs per `key`.
+
+An item that fails again and again by a bug, or takes its worker down each time, is parked with
+its error: a dead letter, which nobody claims until a person says `unpark` or `discard`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -22,6 +25,7 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -32,7 +36,7 @@ from sqlalchemy import (
 
 from carrel.core.clock import Clock
 from carrel.core.database import Database, Json, Moment, metadata
-from carrel.core.errors import Conflict
+from carrel.core.errors import Conflict, NotFound
 from carrel.core.ids import new_id
 
 work_items = Table(
@@ -49,6 +53,9 @@ work_items = Table(
     Column("fence", Integer, nullable=False, default=0),
     Column("owner", String),
     Column("leased_until", Moment),
+    Column("failures", Integer),  # since it last went well; empty is none
+    Column("parked_at", Moment),
+    Column("error", String),
     Index("ix_work_items_due", "run_after", "position"),
     Index("ix_work_items_key_lease", "key", "leased_until"),
 )
@@ -73,6 +80,22 @@ class WorkItem:
     fence: int
     """Grows with every claim; what is written under an older fence is refused."""
     owner: str
+    failures: int = 0
+    """How often in a row it ended in a bug, or in its worker's death."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An item that was parked: nobody claims it until a person decides."""
+
+    id: str
+    kind: str
+    key: str
+    payload: Mapping[str, Any]
+    error: str
+    failures: int
+    created_at: datetime
+    parked_at: datetime
 
 
 class Queue:
@@ -132,6 +155,7 @@ class Queue:
             attempts=row.attempts,
             fence=row.fence,
             owner=owner,
+            failures=row.failures or 0,
         )
 
     def renew(self, item: WorkItem) -> None:
@@ -157,8 +181,15 @@ class Queue:
         """Remove the item, inside a transaction opened by `fenced`."""
         connection.execute(_COMPLETE, {"b_id": item.id})
 
-    def postpone(self, connection: Connection, item: WorkItem, *, delay_seconds: float) -> None:
-        """Give the item back, to be claimed again after a while."""
+    def postpone(
+        self,
+        connection: Connection,
+        item: WorkItem,
+        *,
+        delay_seconds: float,
+        has_failed: bool = False,
+    ) -> None:
+        """Give the item back, to be claimed again after a while; `has_failed` counts."""
         connection.execute(
             update(work_items)
             .where(work_items.c.id == item.id)
@@ -166,8 +197,58 @@ class Queue:
                 owner=None,
                 leased_until=None,
                 run_after=self._clock.now() + timedelta(seconds=delay_seconds),
+                failures=item.failures + 1 if has_failed else 0,
             )
         )
+
+    def went_well(self, connection: Connection, item: WorkItem) -> None:
+        """Forget the item's failures: it has come further. Costs nothing if there are none."""
+        if item.failures:
+            mine = update(work_items).where(work_items.c.id == item.id)
+            connection.execute(mine.values(failures=0))
+
+    # Dead letters -----------------------------------------------------------------------------
+
+    def park(self, connection: Connection, item: WorkItem, error: str) -> None:
+        """Put the item aside with the error that it always ends in, inside `fenced`."""
+        connection.execute(
+            update(work_items)
+            .where(work_items.c.id == item.id)
+            .values(owner=None, leased_until=None, parked_at=self._clock.now(), error=error)
+        )
+
+    def list_dead(self, connection: Connection) -> Sequence[DeadLetter]:
+        """Return every parked item, the oldest first."""
+        query = select(work_items).where(work_items.c.parked_at.is_not(None))
+        ordered = query.order_by(work_items.c.parked_at, work_items.c.id)
+        return [_dead_letter(row) for row in connection.execute(ordered)]
+
+    def get_dead(self, connection: Connection, item_id: str) -> DeadLetter:
+        """Return a parked item, locked for the transaction. Raises `NotFound`."""
+        query = select(work_items).where(
+            work_items.c.id == item_id, work_items.c.parked_at.is_not(None)
+        )
+        row = connection.execute(query.with_for_update()).one_or_none()
+        if row is None:
+            raise NotFound("There is no such dead letter; it may have been settled already.")
+        return _dead_letter(row)
+
+    def unpark(self, connection: Connection, letter: DeadLetter) -> None:
+        """Let a parked item be claimed again, as if it had never failed."""
+        connection.execute(
+            update(work_items)
+            .where(work_items.c.id == letter.id)
+            .values(parked_at=None, error=None, failures=0, run_after=self._clock.now())
+        )
+
+    def discard(self, connection: Connection, letter: DeadLetter) -> None:
+        """Remove a parked item for good; what it stood for is the caller's to settle."""
+        connection.execute(_COMPLETE, {"b_id": letter.id})
+
+    def count_dead(self, connection: Connection) -> int:
+        """Return how many items are parked."""
+        query = select(func.count()).select_from(work_items)
+        return connection.execute(query.where(work_items.c.parked_at.is_not(None))).scalar_one()
 
     def hasten(self, connection: Connection, kind: str, key: str) -> None:
         """Make items that wait for a later try due at once."""
@@ -183,8 +264,9 @@ class Queue:
         )
 
     def depth(self, connection: Connection) -> int:
-        """Return how many items wait or run."""
-        return connection.execute(select(func.count()).select_from(work_items)).scalar_one()
+        """Return how many items wait or run; what is parked does neither."""
+        query = select(func.count()).select_from(work_items)
+        return connection.execute(query.where(work_items.c.parked_at.is_(None))).scalar_one()
 
     def _check(self, connection: Connection, item: WorkItem) -> None:
         if connection.execute(_FENCE, {"b_id": item.id}).scalar() != item.fence:
@@ -200,6 +282,9 @@ _CLAIM = (
         leased_until=bindparam("b_until"),
         attempts=work_items.c.attempts + 1,
         fence=work_items.c.fence + 1,
+        # An owner is still there if a worker neither finished nor gave it back: it died.
+        failures=func.coalesce(work_items.c.failures, 0)
+        + case((work_items.c.owner.is_not(None), 1), else_=0),
     )
     .returning(work_items)
 )
@@ -217,6 +302,7 @@ def _due_items() -> Select[tuple[str]]:
         and_(
             other.c.key == work_items.c.key,
             other.c.id != work_items.c.id,
+            other.c.parked_at.is_(None),
             or_(
                 other.c.leased_until >= now,
                 other.c.position < work_items.c.position,
@@ -226,10 +312,23 @@ def _due_items() -> Select[tuple[str]]:
     )
     return (
         select(work_items.c.id)
-        .where(work_items.c.run_after <= now, free, ~key_busy)
+        .where(work_items.c.run_after <= now, work_items.c.parked_at.is_(None), free, ~key_busy)
         .order_by(work_items.c.position, work_items.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)
+    )
+
+
+def _dead_letter(row: Any) -> DeadLetter:
+    return DeadLetter(
+        id=row.id,
+        kind=row.kind,
+        key=row.key,
+        payload=row.payload,
+        error=row.error or "",
+        failures=row.failures or 0,
+        created_at=row.created_at,
+        parked_at=row.parked_at,
     )
 
 
