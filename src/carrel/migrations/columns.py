@@ -11,3 +11,12 @@ def event_field(name: str) -> sa.Column[str]:
     else:
         spelled = f"json_extract(body, '$.{name}')"
     return sa.Column(name, sa.String(), sa.Computed(spelled, persisted=True))
+
+
+def display_name() -> sa.Column[str]:
+    """Return the column that the database generates from a resource's name, to sort by."""
+    if op.get_bind().dialect.name == "postgresql":
+        spelled = "lower(coalesce(properties::jsonb ->> 'display_name', ''))"
+    else:
+        spelled = "lower(coalesce(json_extract(properties, '$.display_name'), ''))"
+    return sa.Column("sort_name", sa.String(), sa.Computed(spelled), nullable=False)

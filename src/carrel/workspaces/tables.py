@@ -1,9 +1,13 @@
 """Where do templates, resources, operations and meters lie in the database?"""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
+    Computed,
     Float,
     ForeignKey,
     Index,
@@ -11,11 +15,39 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
+from sqlalchemy.ext.compiler import compiles
 
 from carrel.core.database import Json, Moment, metadata
 
 _ID = String(36)
+
+
+class _DisplayName(ColumnElement[str]):
+    """A resource's display name in small letters, in the database's own words."""
+
+    type = String()
+    inherit_cache = False
+
+
+@compiles(_DisplayName, "sqlite")
+def _sqlite_name(element: _DisplayName, compiler: Any, **kw: Any) -> str:
+    del element, compiler, kw
+    return "lower(coalesce(json_extract(properties, '$.display_name'), ''))"
+
+
+@compiles(_DisplayName, "postgresql")
+def _postgresql_name(element: _DisplayName, compiler: Any, **kw: Any) -> str:
+    del element, compiler, kw
+    return "lower(coalesce(properties::jsonb ->> 'display_name', ''))"
+
+
+def _living(name: str, *columns: str) -> Index:
+    """Return an index of the resources that are not deleted, for a list in this order."""
+    living = text("deleted_at IS NULL")
+    return Index(name, *columns, sqlite_where=living, postgresql_where=living)
+
 
 templates = Table(
     "templates",
@@ -57,8 +89,13 @@ resources = Table(
     # What must be unique among the living; emptied when the resource is deleted.
     Column("unique_name", String, unique=True),
     Column("deleted_at", Moment),
+    Column("sort_name", String, Computed(_DisplayName()), nullable=False),
     UniqueConstraint("workspace_id", "port"),
-    Index("ix_resources_living", "kind", "deleted_at", "created_at"),
+    _living("ix_resources_created", "kind", "created_at", "id"),
+    _living("ix_resources_updated", "kind", "updated_at", "id"),
+    _living("ix_resources_name", "kind", "sort_name", "id"),
+    _living("ix_resources_inside", "workspace_id", "kind", "created_at", "id"),
+    _living("ix_resources_below", "parent_id", "kind", "created_at", "id"),
     Index("ix_resources_workspace", "workspace_id", "deleted_at"),
     Index("ix_resources_parent", "parent_id", "deleted_at"),
 )
@@ -96,6 +133,9 @@ operations = Table(
     Column("updated_at", Moment, nullable=False),
     Column("cancel_requested", Boolean, nullable=False),
     Column("is_final", Boolean, nullable=False),
+    Column("revision", Integer),  # grows with every change of it or of a step; empty is 0
+    Column("limit_seconds", Float),  # how long it may run; empty: for ever
+    Column("started_at", Moment),
     Index("ix_operations_resource", "resource_id", "number"),
     Index("ix_operations_active", "is_final", "workspace_id"),
 )
@@ -113,6 +153,21 @@ operation_steps = Table(
     Column("message", String, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("updated_at", Moment, nullable=False),
+    Column("pipeline", Json),  # the step of a template's pipeline that it came from
+    Column("undo", String),  # sealed: how to undo what it changed on another resource
+)
+
+drift = Table(
+    "drift",
+    metadata,
+    Column("resource_id", _ID, primary_key=True),
+    Column("aspect", String(32), primary_key=True),
+    Column("workspace_id", _ID),
+    Column("should_be", String, nullable=False),
+    Column("really_is", String, nullable=False),
+    Column("since", Moment, nullable=False),
+    Column("last_seen", Moment, nullable=False),
+    Column("what_was_done", String, nullable=False),
 )
 
 resource_secrets = Table(
