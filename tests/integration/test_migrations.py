@@ -67,7 +67,13 @@ def shape(database: Database) -> dict[str, Any]:
 
 def by_name(rows: Any) -> dict[str, Any]:
     return {
-        row["name"]: {key: value for key, value in row.items() if key != "referred_schema"}
+        row["name"]: {
+            key: str({name: str(text) for name, text in value.items()})
+            if key == "dialect_options"
+            else value
+            for key, value in row.items()
+            if key != "referred_schema"
+        }
         for row in rows
     }
 

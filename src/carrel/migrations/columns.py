@@ -15,8 +15,11 @@ def event_field(name: str) -> sa.Column[str]:
 
 def display_name() -> sa.Column[str]:
     """Return the column that the database generates from a resource's name, to sort by."""
-    if op.get_bind().dialect.name == "postgresql":
+    is_stored = op.get_bind().dialect.name == "postgresql"
+    if is_stored:
         spelled = "lower(coalesce(properties::jsonb ->> 'display_name', ''))"
     else:
         spelled = "lower(coalesce(json_extract(properties, '$.display_name'), ''))"
-    return sa.Column("sort_name", sa.String(), sa.Computed(spelled), nullable=False)
+    return sa.Column(
+        "sort_name", sa.String(), sa.Computed(spelled, persisted=is_stored), nullable=False
+    )

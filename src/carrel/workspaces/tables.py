@@ -24,6 +24,16 @@ from carrel.core.database import Json, Moment, metadata
 _ID = String(36)
 
 
+class _Generated(Computed):
+    """A generated column; SQLite cannot add a stored one later, PostgreSQL has no other."""
+
+
+@compiles(_Generated, "postgresql")
+def _stored(element: _Generated, compiler: Any, **kw: Any) -> str:
+    spelled = compiler.sql_compiler.process(element.sqltext, **kw)
+    return f"GENERATED ALWAYS AS ({spelled}) STORED"
+
+
 class _DisplayName(ColumnElement[str]):
     """A resource's display name in small letters, in the database's own words."""
 
@@ -89,7 +99,7 @@ resources = Table(
     # What must be unique among the living; emptied when the resource is deleted.
     Column("unique_name", String, unique=True),
     Column("deleted_at", Moment),
-    Column("sort_name", String, Computed(_DisplayName()), nullable=False),
+    Column("sort_name", String, _Generated(_DisplayName()), nullable=False),
     UniqueConstraint("workspace_id", "port"),
     _living("ix_resources_created", "kind", "created_at", "id"),
     _living("ix_resources_updated", "kind", "updated_at", "id"),
@@ -136,6 +146,7 @@ operations = Table(
     Column("revision", Integer),  # grows with every change of it or of a step; empty is 0
     Column("limit_seconds", Float),  # how long it may run; empty: for ever
     Column("started_at", Moment),
+    Column("cancelled_by", String),  # the name of who asked
     Index("ix_operations_resource", "resource_id", "number"),
     Index("ix_operations_active", "is_final", "workspace_id"),
 )

@@ -14,6 +14,7 @@ depends_on = None
 def upgrade() -> None:
     """Bring the tables forward; there is no way back but a backup."""
     _applications()
+    _issuer()
     _resources()
     _operations()
     _lists()
@@ -98,6 +99,7 @@ def _operations() -> None:
             sa.Column("revision", sa.Integer()),
             sa.Column("limit_seconds", sa.Float()),
             sa.Column("started_at", sa.String(length=32)),
+            sa.Column("cancelled_by", sa.String()),
         ],
         "operation_steps": [sa.Column("pipeline", sa.String()), sa.Column("undo", sa.String())],
     }.items():
@@ -130,3 +132,81 @@ def _lists() -> None:
         "ix_resources_below": ["parent_id", "kind", "created_at", "id"],
     }.items():
         op.create_index(name, "resources", columns, sqlite_where=living, postgresql_where=living)
+
+
+def _issuer() -> None:
+    op.create_table(
+        "token_grants",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("client_id", sa.String(length=36), nullable=False),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.Column("expires_at", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_token_grants_account_id_accounts")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_token_grants")),
+    )
+    op.create_index(op.f("ix_token_grants_account_id"), "token_grants", ["account_id"])
+    op.create_index(op.f("ix_token_grants_expires_at"), "token_grants", ["expires_at"])
+    op.create_table(
+        "refresh_tokens",
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("grant_id", sa.String(length=36), nullable=False),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.Column("used_at", sa.String(length=32), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["grant_id"],
+            ["token_grants.id"],
+            name=op.f("fk_refresh_tokens_grant_id_token_grants"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("token_hash", name=op.f("pk_refresh_tokens")),
+    )
+    op.create_index(op.f("ix_refresh_tokens_grant_id"), "refresh_tokens", ["grant_id"])
+    op.create_table(
+        "authorization_codes",
+        sa.Column("code_hash", sa.String(length=64), nullable=False),
+        sa.Column("account_id", sa.String(length=36), nullable=False),
+        sa.Column("client_id", sa.String(length=36), nullable=False),
+        sa.Column("redirect_uri", sa.String(), nullable=False),
+        sa.Column("challenge", sa.String(length=64), nullable=False),
+        sa.Column("scope", sa.String(), nullable=False),
+        sa.Column("nonce", sa.String(), nullable=False),
+        sa.Column("signed_in_at", sa.String(length=32), nullable=False),
+        sa.Column("expires_at", sa.String(length=32), nullable=False),
+        sa.Column("used_at", sa.String(length=32), nullable=True),
+        sa.Column("grant_id", sa.String(length=36), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"],
+            ["accounts.id"],
+            name=op.f("fk_authorization_codes_account_id_accounts"),
+        ),
+        sa.PrimaryKeyConstraint("code_hash", name=op.f("pk_authorization_codes")),
+    )
+    op.create_index("ix_authorization_codes_account", "authorization_codes", ["account_id"])
+    op.create_index(
+        op.f("ix_authorization_codes_expires_at"), "authorization_codes", ["expires_at"]
+    )
+    op.create_table(
+        "device_codes",
+        sa.Column("device_hash", sa.String(length=64), nullable=False),
+        sa.Column("user_hash", sa.String(length=64), nullable=False),
+        sa.Column("client_id", sa.String(length=36), nullable=False),
+        sa.Column("scope", sa.String(), nullable=False),
+        sa.Column("address", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.String(length=32), nullable=False),
+        sa.Column("expires_at", sa.String(length=32), nullable=False),
+        sa.Column("interval_seconds", sa.Integer(), nullable=False),
+        sa.Column("polled_at", sa.String(length=32), nullable=True),
+        sa.Column("account_id", sa.String(length=36), nullable=True),
+        sa.Column("is_allowed", sa.Boolean(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_device_codes_account_id_accounts")
+        ),
+        sa.PrimaryKeyConstraint("device_hash", name=op.f("pk_device_codes")),
+        sa.UniqueConstraint("user_hash", name=op.f("uq_device_codes_user_hash")),
+    )
+    op.create_index(op.f("ix_device_codes_account_id"), "device_codes", ["account_id"])
+    op.create_index(op.f("ix_device_codes_address"), "device_codes", ["address"])
+    op.create_index(op.f("ix_device_codes_expires_at"), "device_codes", ["expires_at"])
