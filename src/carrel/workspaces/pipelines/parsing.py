@@ -39,6 +39,7 @@ class PipelineStep:
     """The kind of the resource to change; "" for the main step."""
     resource_template_name: str
     resource_action: str
+    """What it does there; "" for the main step, which does what the operation does."""
     properties: Sequence[PipelineProperty]
 
     @property
@@ -105,12 +106,17 @@ def _step(described: Any, where: str) -> PipelineStep:
         title=_text(described, "stepTitle", where) or step_id,
         resource_type=_text(described, "resourceType", where),
         resource_template_name=_text(described, "resourceTemplateName", where),
-        resource_action=_text(described, "resourceAction", where) or "upgrade",
+        resource_action=_action(described, where, is_main=step_id == MAIN),
         properties=_properties(described.get("properties"), where),
     )
     if not step.is_main:
         _check_target(step, where)
     return step
+
+
+def _action(described: Mapping[str, Any], where: str, *, is_main: bool) -> str:
+    given = _text(described, "resourceAction", where)
+    return "" if is_main else given or "upgrade"
 
 
 def _check_target(step: PipelineStep, where: str) -> None:

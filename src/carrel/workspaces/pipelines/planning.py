@@ -80,7 +80,7 @@ def _around(
     if not described:
         return own_steps
     if not any(each.is_main for each in described):
-        main = PipelineStep(MAIN, f"Change {resource.display_name}", "", "", action, [])
+        main = PipelineStep(MAIN, f"Change {resource.display_name}", "", "", "", [])
         # What others refer to must be there before them, and go after them.
         described = [*described, main] if action == "uninstall" else [main, *described]
     return [

@@ -1,9 +1,10 @@
 """What are operations and their steps, and which moves may they make?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from carrel.core.errors import IllegalTransition
 from carrel.workspaces.rules.resources import Person
@@ -36,6 +37,10 @@ SUCCESS_WORDS = frozenset(words[2] for words in (_INSTALL, _UPGRADE, _UNINSTALL,
 FAILURE_WORDS = frozenset(words[3] for words in (_INSTALL, _UPGRADE, _UNINSTALL, _CUSTOM))
 
 
+PIPELINE_RUNNING = "pipeline_running"
+"""AzureTRE's word for an operation whose pipeline has several steps, while it runs."""
+
+
 def status_word(action: str, progress: Progress) -> str:
     """Return AzureTRE's word for an operation or step; any other action is a custom one."""
     return _WORDS.get(action, _CUSTOM)[_PLACE[progress]]
@@ -57,6 +62,20 @@ class Step:
     position: int = 0
     attempts: int = 0
     """How often it was tried so far, where a retry may help."""
+    action: str = ""
+    """What the step does to its resource, in AzureTRE's words."""
+    resource_kind: str = ""
+    template_name: str = ""
+    """Of the resource that the step is about."""
+    pipeline: Mapping[str, Any] | None = None
+    """The step of a template's pipeline that it came from, if any (`pipelines.step_of`)."""
+    undo: str = ""
+    """Sealed: how to undo what it changed in properties."""
+
+    @property
+    def template_step_id(self) -> str:
+        """How the template calls the step; Carrel's own steps have Carrel's names."""
+        return str((self.pipeline or {}).get("step_id", self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +97,31 @@ class Operation:
     progress: Progress
     was_cancelled: bool = False
     """Whether somebody asked for it to be cancelled."""
+    cancelled_by: str = ""
+    """The name of who asked."""
     number: int = 0
     """Grows with every operation of the TRE: the order in which a tree takes them."""
+    revision: int = 0
+    """Grows with every change of it or of one of its steps."""
+    limit_seconds: float | None = None
+    """How long it may run; None for ever."""
+    started_at: datetime | None = None
+
+    @property
+    def is_pipeline(self) -> bool:
+        """Whether it belongs to a template's pipeline of more than one step."""
+        return len(self.steps) > 1 and any(each.pipeline for each in self.steps)
+
+    @property
+    def steps_done(self) -> int:
+        """How many steps went well."""
+        return sum(each.progress is Progress.DONE for each in self.steps)
+
+    def is_over_time(self, now: datetime) -> bool:
+        """Whether it has run longer than it may. What removes something may take for ever."""
+        if self.limit_seconds is None or self.started_at is None or self.action == "uninstall":
+            return False
+        return (now - self.started_at).total_seconds() > self.limit_seconds
 
     @property
     def is_final(self) -> bool:
@@ -94,7 +136,13 @@ class Operation:
     @property
     def can_cancel(self) -> bool:
         """Whether `cancel_operation` would be accepted now."""
-        return (self.action, self.progress) in _CANCELLABLE and not self.was_cancelled
+        if self.was_cancelled:
+            return False
+        if (self.action, self.progress) in _CANCELLABLE:
+            return True
+        if self.progress is Progress.RUNNING:  # then what it changed elsewhere is undone
+            return self.is_pipeline and self.action != "uninstall"
+        return self.progress is Progress.WAITING and self.action not in _WORDS
 
     @property
     def can_retry(self) -> bool:

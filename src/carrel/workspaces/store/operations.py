@@ -1,7 +1,7 @@
 """How are operations and their steps read from their tables, and written to them?"""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    func,
     or_,
     select,
     update,
@@ -22,6 +23,7 @@ from carrel.core.ids import new_id
 from carrel.workspaces.plans import PlannedStep
 from carrel.workspaces.rules import (
     FINAL,
+    PIPELINE_RUNNING,
     Operation,
     Person,
     Progress,
@@ -35,10 +37,21 @@ from carrel.workspaces.tables import operation_steps, operations, resources
 
 # What every step needs is written out once: building a statement costs as much as running it.
 _FIND = select(operations).where(operations.c.id == bindparam("b_id"))
-_FIND_STEPS = (
-    select(operation_steps)
-    .where(operation_steps.c.operation_id == bindparam("b_id"))
-    .order_by(operation_steps.c.position)
+_STEPS = select(
+    operation_steps,
+    resources.c.kind.label("resource_kind"),
+    resources.c.template_name.label("template_name"),
+).join_from(
+    operation_steps, resources, resources.c.id == operation_steps.c.resource_id, isouter=True
+)
+_FIND_STEPS = _STEPS.where(operation_steps.c.operation_id == bindparam("b_id")).order_by(
+    operation_steps.c.position
+)
+_NEXT_REVISION = func.coalesce(operations.c.revision, 0) + 1
+_TOUCH = (
+    update(operations)
+    .where(operations.c.id == bindparam("b_id"))
+    .values(revision=_NEXT_REVISION, updated_at=bindparam("b_now"))
 )
 _IS_DONE = operation_steps.c.position == bindparam("b_position")
 _COMPLETE = (
@@ -67,7 +80,13 @@ _START_STEP = (
 _RUN = (
     update(operations)
     .where(operations.c.id == bindparam("b_id"))
-    .values(progress=Progress.RUNNING.value, message="", updated_at=bindparam("b_now"))
+    .values(
+        progress=Progress.RUNNING.value,
+        message="",
+        updated_at=bindparam("b_now"),
+        started_at=func.coalesce(operations.c.started_at, bindparam("b_now")),
+        revision=_NEXT_REVISION,
+    )
 )
 _END = (
     update(operations)
@@ -77,6 +96,7 @@ _END = (
         is_final=True,
         message=bindparam("b_message"),
         updated_at=bindparam("b_now"),
+        revision=_NEXT_REVISION,
     )
 )
 
@@ -91,6 +111,8 @@ class Draft:
     now: datetime
     progress: Progress = Progress.WAITING
     message: str = ""
+    limit_seconds: float | None = None
+    """How long it may run, once it has begun; None for ever."""
 
 
 def insert_operation(connection: Connection, resource: Resource, draft: Draft) -> Operation:
@@ -113,6 +135,8 @@ def insert_operation(connection: Connection, resource: Resource, draft: Draft) -
             "updated_at": draft.now,
             "cancel_requested": False,
             "is_final": draft.progress in FINAL,
+            "revision": 1,
+            "limit_seconds": draft.limit_seconds,
         },
     )
     rows = [
@@ -127,6 +151,7 @@ def insert_operation(connection: Connection, resource: Resource, draft: Draft) -
             "message": draft.message,
             "attempts": 0,
             "updated_at": draft.now,
+            "pipeline": step.pipeline,
         }
         for position, step in enumerate(draft.steps)
     ]
@@ -163,7 +188,7 @@ def _operations(
     query = select(operations).where(*conditions).order_by(operations.c.number.desc()).limit(limit)
     rows = connection.execute(query).all()
     by_operation: dict[str, list[Any]] = {row.id: [] for row in rows}
-    steps = select(operation_steps).where(operation_steps.c.operation_id.in_(by_operation))
+    steps = _STEPS.where(operation_steps.c.operation_id.in_(by_operation))
     for step in connection.execute(steps.order_by(operation_steps.c.position)):
         by_operation[step.operation_id].append(step)
     return [_operation(row, by_operation[row.id]) for row in reversed(rows)]
@@ -171,8 +196,7 @@ def _operations(
 
 def _operation(row: Row[Any], rows: Iterable[Row[Any]]) -> Operation:
     progress = Progress(row.progress)
-    steps = [_step(row.action, step) for step in rows]
-    return Operation(
+    found = Operation(
         id=row.id,
         resource_id=row.resource_id,
         resource_path=row.resource_path,
@@ -180,19 +204,31 @@ def _operation(row: Row[Any], rows: Iterable[Row[Any]]) -> Operation:
         workspace_id=row.workspace_id,
         action=row.action,
         status=status_word(row.action, progress),
-        message=row.message or _running_message(steps),
-        steps=steps,
+        message=row.message,
+        steps=[_step(row.action, step) for step in rows],
         created_at=row.created_at,
         updated_at=row.updated_at,
         user=Person(**row.user),
         progress=progress,
         was_cancelled=row.cancel_requested,
+        cancelled_by=row.cancelled_by or "",
         number=row.number,
+        revision=row.revision or 0,
+        limit_seconds=row.limit_seconds,
+        started_at=row.started_at,
     )
+    if progress not in {Progress.RUNNING, Progress.UNDOING}:
+        return found
+    if found.is_pipeline:
+        message = found.message or "Multi step pipeline running. See steps for details."
+        return replace(found, status=PIPELINE_RUNNING, message=message)
+    return replace(found, message=found.message or _running_message(found.steps))
 
 
 def _step(action: str, row: Row[Any]) -> Step:
     progress = Progress(row.progress)
+    # A pipeline's step on another resource is a change of that one, whatever the whole is.
+    action = (row.pipeline or {}).get("resource_action") or action
     return Step(
         id=row.id,
         name=row.name,
@@ -204,6 +240,11 @@ def _step(action: str, row: Row[Any]) -> Step:
         progress=progress,
         position=row.position,
         attempts=row.attempts,
+        action=action,
+        resource_kind=row.resource_kind or "",
+        template_name=row.template_name or "",
+        pipeline=row.pipeline,
+        undo=row.undo or "",
     )
 
 
@@ -211,6 +252,41 @@ def _running_message(steps: Sequence[Step]) -> str:
     """Say which step is being taken; nothing if none is."""
     running = next((each for each in steps if each.progress is Progress.RUNNING), None)
     return f"Step {running.position + 1} of {len(steps)}: {running.title}." if running else ""
+
+
+def has_turn(connection: Connection, operation: Operation, resource_id: str) -> bool:
+    """Whether a step of `operation` may change a resource that the operation is not about.
+
+    It waits while the resource's own operation takes a step there, and while the step of an
+    operation asked for earlier does. So two never wait for each other.
+    """
+    theirs = (
+        select(operations.c.id)
+        .join_from(operation_steps, operations, operations.c.id == operation_steps.c.operation_id)
+        .where(
+            operation_steps.c.resource_id == resource_id,
+            operation_steps.c.progress == Progress.RUNNING,
+            operations.c.id != operation.id,
+            ~operations.c.is_final,
+            or_(operations.c.resource_id == resource_id, operations.c.number < operation.number),
+        )
+    )
+    return connection.execute(theirs.limit(1)).first() is None
+
+
+def is_being_changed(connection: Connection, operation: Operation) -> bool:
+    """Whether an operation on another resource, asked for earlier, takes a step on this one's."""
+    theirs = (
+        select(operations.c.id)
+        .join_from(operation_steps, operations, operations.c.id == operation_steps.c.operation_id)
+        .where(
+            operation_steps.c.resource_id == operation.resource_id,
+            operation_steps.c.progress == Progress.RUNNING,
+            ~operations.c.is_final,
+            operations.c.number < operation.number,
+        )
+    )
+    return connection.execute(theirs.limit(1)).first() is not None
 
 
 def related_to(resource: Resource) -> ColumnElement[bool]:
@@ -235,11 +311,14 @@ def active_operations(resource: Resource) -> Select[Any]:
 
 def change_operation(connection: Connection, operation_id: str, **values: Any) -> None:
     """Set columns of one operation."""
-    connection.execute(update(operations).where(operations.c.id == operation_id).values(**values))
+    changed = update(operations).where(operations.c.id == operation_id)
+    connection.execute(changed.values(**values, revision=_NEXT_REVISION))
 
 
 def change_step(connection: Connection, operation_id: str, position: int, **values: Any) -> None:
     """Set columns of one step."""
+    grown = update(operations).where(operations.c.id == operation_id)
+    connection.execute(grown.values(revision=_NEXT_REVISION))
     connection.execute(
         update(operation_steps)
         .where(
@@ -273,6 +352,7 @@ def complete_step(
             "b_now": now,
         },
     )
+    connection.execute(_TOUCH, {"b_id": operation_id, "b_now": now})
 
 
 def look_ahead(
