@@ -20,12 +20,16 @@ def write_whole(path: Path, content: bytes, *, mode: int, keep_owner: bool = Fal
         draft.replace(path)
 
 
-def write_first(path: Path, content: bytes, *, mode: int) -> bool:
+def write_first(path: Path, content: bytes, *, mode: int, owner: Path | None = None) -> bool:
     """Write as `write_whole` does unless `path` exists; returns whether it did.
 
-    Of several processes at once exactly one writes.
+    Of several processes at once exactly one writes. A process of root leaves the file to whoever
+    owns the folder `owner`.
     """
     with _draft(path, content, mode) as draft:
+        if owner is not None and os.geteuid() == 0:
+            kept = owner.stat()
+            os.chown(draft, kept.st_uid, kept.st_gid)
         try:
             os.link(draft, path)
         except FileExistsError:

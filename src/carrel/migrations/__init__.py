@@ -87,9 +87,6 @@ def import_tables() -> None:
     """Import every room's tables, so that `core.database.metadata` knows them all."""
     for part in pkgutil.iter_modules(core.__path__, "carrel.core."):
         importlib.import_module(part.name)
-    for room in pkgutil.iter_modules(carrel.__path__, "carrel."):
-        if room.ispkg:
-            package = importlib.import_module(room.name)
-            names = {module.name for module in pkgutil.iter_modules(package.__path__)}
-            if "tables" in names:
-                importlib.import_module(f"{room.name}.tables")
+    for path in sorted(Path(carrel.__file__).parent.glob("*/**/tables.py")):
+        parts = path.relative_to(Path(carrel.__file__).parent).with_suffix("").parts
+        importlib.import_module(".".join(("carrel", *parts)))

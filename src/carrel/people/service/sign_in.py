@@ -54,6 +54,12 @@ class SignIn(SecondFactor):
                 return self._begin(connection, account_id, kind, client)
         raise NotAuthenticated(SIGN_IN_FAILED)
 
+    def begin_session(
+        self, connection: Connection, account_id: str, *, kind: SessionKind, client: str
+    ) -> SignedIn:
+        """Begin a session in this transaction, for the issuer: the person proved it elsewhere."""
+        return self._begin(connection, account_id, kind, client)
+
     def sign_out(self, token: str) -> None:
         """End the session of this token. May be called twice."""
         with self._database.write() as connection:

@@ -1,0 +1,1 @@
+"""Access tokens that Carrel hands out: an embedded issuer that Entra's clients understand."""
