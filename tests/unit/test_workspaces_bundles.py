@@ -83,7 +83,7 @@ def edit(folder: Path, file: str, old: str, new: str) -> None:
         ("template.toml", 'driver = "local"', 'driver = "azure"', "driver"),
         ("template_schema.json", '"properties": {', '"properties" {', "line 7"),
         ("template_schema.json", '"minimum": 1,', '"minimum": "one",', "minimum"),
-        ("template_schema.json", '"updateable": true', '"sensitive": true', "sensitive"),
+        ("template_schema.json", '"updateable": true', '"sensitive": "yes"', "sensitive"),
         ("tests/accepted.json", '"Lab"', "7", "example 0 is refused"),
         ("tests/refused.json", "{}", '{"display_name": "Lab"}', "example 0 is accepted"),
         ("tests/refused.json", "[", '["no group",', "list of property groups"),
@@ -239,7 +239,8 @@ def test_a_conditional_property_is_known_when_its_condition_holds():
 def test_only_updateable_properties_change():
     old = with_defaults(SCHEMA, {"display_name": "x", "colour": "blue"})
     assert changed_properties(SCHEMA, old, {"size": 3})["size"] == 3
-    assert changed_properties(SCHEMA, old, {"colour": "blue"}) == old, "said again is no change"
+    with pytest.raises(InvalidProperties, match="colour was fixed"):
+        changed_properties(SCHEMA, old, {"colour": "blue"})
     with pytest.raises(InvalidProperties, match="colour was fixed"):
         changed_properties(SCHEMA, old, {"colour": "red"})
     with pytest.raises(InvalidProperties, match="not a property"):

@@ -14,8 +14,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from carrel.core.errors import InvalidRequest
@@ -33,6 +31,8 @@ from carrel.workspaces.schemas import (
     InvalidProperties,
     check_properties,
     merge_defaults,
+    normalise,
+    schema_problems,
     with_defaults,
 )
 
@@ -196,17 +196,11 @@ def _read_schema(folder: Path, kind: ResourceKind) -> dict[str, Any]:
     schema = _read_json(folder, SCHEMA)
     if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
         raise InvalidBundle(folder, SCHEMA, "needs an object with `properties`.")
-    for name, rule in schema["properties"].items():
-        if isinstance(rule, dict) and rule.get("sensitive"):
-            raise InvalidBundle(
-                folder, SCHEMA, f"{name}: sensitive properties are not supported yet."
-            )
-    merged = merge_defaults(kind, schema)
-    try:
-        Draft202012Validator.check_schema(merged)
-    except SchemaError as error:
-        where = ".".join(str(part) for part in error.absolute_path)
-        raise InvalidBundle(folder, SCHEMA, f"{where}: {error.message}.") from error
+    merged = merge_defaults(kind, normalise(schema))
+    for path, sentence, is_serious in schema_problems(merged):
+        if is_serious:
+            where = ".".join(str(part) for part in path)
+            raise InvalidBundle(folder, SCHEMA, f"{where}: {sentence}")
     return merged
 
 
