@@ -107,12 +107,12 @@ def _unconditional(schema: Rule) -> frozenset[str]:
     return names_of(every_part(schema, bare))
 
 
-def _may_change(schema: Rule, rule: Any) -> bool:
+def _may_change(schema: Rule, rule: Any, depth: int = 0) -> bool:
     for part in every_part(schema, rule):
         if part.get("updateable") is True:
             return True
         inner = part.get("properties", {})
-        if any(_may_change(schema, each) for each in inner.values()):
+        if depth < _ROUNDS and any(_may_change(schema, each, depth + 1) for each in inner.values()):
             return True
     return False
 

@@ -82,13 +82,15 @@ def with_defaults(schema: Mapping[str, Any], properties: Mapping[str, Any]) -> d
 
 _ROUNDS = 8
 """A default may make another condition hold; a schema that never settles is stopped here."""
+_DEEPEST = 8
+"""So many groups within groups are made; a schema may refer to itself without end."""
 
 
-def _fill(root: Any, rule: Any, value: Any) -> None:
+def _fill(root: Any, rule: Any, value: Any, depth: int = 0) -> None:
     if isinstance(value, dict):
         for part in applying_parts(root, rule, value):
             for name, inner in part.get("properties", {}).items():
-                _fill_one(root, inner, value, name)
+                _fill_one(root, inner, value, name, depth)
     elif isinstance(value, list):
         parts = list(applying_parts(root, rule, value))
         for place, entry in enumerate(value):
@@ -96,7 +98,7 @@ def _fill(root: Any, rule: Any, value: Any) -> None:
                 _fill(root, inner, entry)
 
 
-def _fill_one(root: Any, rule: Any, group: dict[str, Any], name: str) -> None:
+def _fill_one(root: Any, rule: Any, group: dict[str, Any], name: str, depth: int) -> None:
     if name in group:
         _fill(root, rule, group[name])
         return
@@ -105,7 +107,8 @@ def _fill_one(root: Any, rule: Any, group: dict[str, Any], name: str) -> None:
             group[name] = deepcopy(part["default"])
             _fill(root, rule, group[name])
             return
-    made: dict[str, Any] = {}
-    _fill(root, rule, made)
-    if made and fits(root, rule, made):
-        group[name] = made
+    if depth < _DEEPEST:
+        made: dict[str, Any] = {}
+        _fill(root, rule, made, depth + 1)
+        if made and fits(root, rule, made):
+            group[name] = made

@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from carrel.workspaces.schemas.parts import fits, referred, validator
+from carrel.workspaces.schemas.parts import every_part, fits, referred, validator
 
 Path = tuple[str | int, ...]
 _LITERAL = frozenset({"const", "enum", "default", "examples", "uiSchema", "pipeline"})
@@ -56,9 +56,11 @@ def _vain_defaults(schema: Mapping[str, Any]) -> Iterator[tuple[Path, str, bool]
 
 
 def _wrong_words(schema: Mapping[str, Any], rule: Mapping[str, Any]) -> Iterator[str]:
-    target = rule.get("$ref")
-    if target is not None and referred(schema, rule) is None:
+    target, target_rule = rule.get("$ref"), referred(schema, rule)
+    if target is not None and target_rule is None:
         yield f"$ref {target!r} leads nowhere in this schema; nothing is fetched from elsewhere."
+    elif target is not None and any(each is rule for each in every_part(schema, target_rule)):
+        yield f"$ref {target!r} comes back to itself without end."
     if "$dynamicRef" in rule:
         yield "$dynamicRef is not supported. Use $ref."
     for pattern in (rule.get("pattern"), *_keys(rule.get("patternProperties"))):
