@@ -21,6 +21,7 @@ from carrel.runtime import environments
 from carrel.runtime.launcher import protocol
 from carrel.runtime.paths import check_box_path
 from carrel.runtime.ports import (
+    Capacity,
     Check,
     Leftover,
     OutboxFile,
@@ -66,6 +67,10 @@ class LocalRuntime:
         found = [Check(**check) for check in self._ask("self_test", seconds=SLOW_SECONDS)]
         passed = frozenset(check.enforces for check in found if check.passed)
         return SelfTest(level_of(passed), found)
+
+    def capacity(self) -> Capacity:
+        """Return the most that this host can give to one sandbox."""
+        return Capacity(**self._ask("capacity"))
 
     def prepare(self, plan: WorkspacePlan) -> None:
         """Make or repair namespace, cgroup, disk and folders of a workspace."""
@@ -136,15 +141,17 @@ class LocalRuntime:
         """Return a listening socket on 127.0.0.1:`port` inside."""
         return self._socket("listen", {"workspace_id": workspace_id, "port": port})
 
-    def list_outbox(self, workspace_id: str) -> Sequence[OutboxFile]:
+    def list_outbox(self, workspace_id: str, *, uid: int | None = None) -> Sequence[OutboxFile]:
         """List every entry below `/outbox`, with the reason where it cannot be collected."""
-        found = self._ask("list_outbox", {"workspace_id": workspace_id}, seconds=SLOW_SECONDS)
+        fields = {"workspace_id": workspace_id, "uid": uid}
+        found = self._ask("list_outbox", fields, seconds=SLOW_SECONDS)
         return [OutboxFile(**file) for file in found]
 
-    def open_outbox(self, workspace_id: str, path: str) -> BinaryIO:
+    def open_outbox(self, workspace_id: str, path: str, *, uid: int | None = None) -> BinaryIO:
         """Open one file of the outbox for reading, following no link."""
         check_box_path(path)
-        fd = self._descriptor("open_outbox", {"workspace_id": workspace_id, "path": path})
+        fields = {"workspace_id": workspace_id, "path": path, "uid": uid}
+        fd = self._descriptor("open_outbox", fields)
         return os.fdopen(fd, "rb")
 
     def deliver_inbox(self, workspace_id: str, path: str, content: BinaryIO) -> None:

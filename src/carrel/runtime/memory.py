@@ -16,6 +16,7 @@ from carrel.core.errors import CarrelError, Conflict, InvalidRequest, NotFound, 
 from carrel.core.ids import new_id
 from carrel.runtime.paths import check_box_path
 from carrel.runtime.ports import (
+    Capacity,
     Check,
     Leftover,
     OutboxFile,
@@ -51,7 +52,15 @@ class _Workspace:
     """Whose program listens, by port; the platform's own listeners are of nobody."""
     outbox: dict[str, bytes] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    private: dict[str, int | None] = field(default_factory=dict)
+    """The uid that alone may read an outbox file, by path."""
     inbox: dict[str, bytes] = field(default_factory=dict)
+
+    def refusal(self, path: str, uid: int | None) -> str:
+        """Say why a member cannot collect an outbox file; empty if they can."""
+        if uid is not None and self.private.get(path) not in {None, uid}:
+            return "it is private to another member"
+        return self.refused[path]
 
 
 class MemoryRuntime:
@@ -62,6 +71,8 @@ class MemoryRuntime:
         self._workspaces: dict[str, _Workspace] = {}
         self._faults: dict[str, list[CarrelError]] = {}
         self._lock = threading.RLock()
+        self.host = Capacity(memory_bytes=2**40, cpus=64)
+        """What `capacity` says."""
 
     # What tests do to it -------------------------------------------------------------------
 
@@ -91,12 +102,17 @@ class MemoryRuntime:
         self._workspaces[workspace_id].sandboxes[sandbox_id].output += text
 
     def put_outbox(
-        self, workspace_id: str, path: str, content: bytes = b"", *, refused: str = ""
-    ) -> None:
-        """Let a member write a file to the outbox; `refused` says why it cannot be collected."""
+        self, workspace_id: str, path: str, content: bytes = b"", *, refused: str = "",
+        private_to: int | None = None,
+    ) -> None:  # fmt: skip
+        """Let a member write a file to the outbox; `refused` says why it cannot be collected.
+
+        With `private_to`, nobody but the member of that uid may read it.
+        """
         space = self._workspaces[workspace_id]
         space.outbox[path] = content
         space.refused[path] = refused
+        space.private[path] = private_to
 
     def listen_as(self, workspace_id: str, port: int, uid: int) -> socket.socket:
         """Let a member's program listen on a port."""
@@ -114,6 +130,10 @@ class MemoryRuntime:
     def uid_range(self) -> tuple[int, int]:
         """Return the first and the last host id reserved for this TRE's members and groups."""
         return FIRST_UID, LAST_UID
+
+    def capacity(self) -> Capacity:
+        """Return what this host is said to have."""
+        return self.host
 
     def self_test(self) -> SelfTest:
         """Return what this double was told to enforce."""
@@ -228,23 +248,23 @@ class MemoryRuntime:
             space.owners.pop(port, None)
             return listeners[port]
 
-    def list_outbox(self, workspace_id: str) -> Sequence[OutboxFile]:
+    def list_outbox(self, workspace_id: str, *, uid: int | None = None) -> Sequence[OutboxFile]:
         """List what `put_outbox` wrote."""
         with self._entering("list_outbox"):
             space = self._space(workspace_id)
             return [
-                OutboxFile(path, len(content), space.refused[path])
+                OutboxFile(path, len(content), space.refusal(path, uid))
                 for path, content in sorted(space.outbox.items())
             ]
 
-    def open_outbox(self, workspace_id: str, path: str) -> BinaryIO:
+    def open_outbox(self, workspace_id: str, path: str, *, uid: int | None = None) -> BinaryIO:
         """Open what `put_outbox` wrote."""
         with self._entering("open_outbox"):
             space = self._space(workspace_id)
             check_box_path(path)
             if path not in space.outbox:
                 raise NotFound(f"There is no file {path!r} in the outbox.")
-            if reason := space.refused[path]:
+            if reason := space.refusal(path, uid):
                 raise InvalidRequest(f"{path!r} cannot be collected: {reason}.", field="path")
             return io.BytesIO(space.outbox[path])
 

@@ -71,6 +71,14 @@ class SelfTest:
 
 
 @dataclass(frozen=True, slots=True)
+class Capacity:
+    """The most that one sandbox can be given."""
+
+    memory_bytes: int
+    cpus: int
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """A person in a workspace, as the host knows them."""
 
@@ -184,6 +192,10 @@ class RuntimeDriver(Protocol):
         """Return the outcome of the self-test, run once and remembered per boot."""
         ...
 
+    def capacity(self) -> Capacity:
+        """Return the most that this host can give to one sandbox."""
+        ...
+
     def prepare(self, plan: WorkspacePlan) -> None:
         """Make namespace, cgroup, disk and folders of a workspace; repair what is missing."""
 
@@ -240,12 +252,18 @@ class Doors(Protocol):
 class Boxes(Protocol):
     """The airlock's two folders in a workspace. Nothing here ever follows a link."""
 
-    def list_outbox(self, workspace_id: str) -> Sequence[OutboxFile]:
-        """List every entry below `/outbox`, with the reason where it cannot be collected."""
+    def list_outbox(self, workspace_id: str, *, uid: int | None = None) -> Sequence[OutboxFile]:
+        """List every entry below `/outbox`, with the reason where it cannot be collected.
+
+        With `uid`, by that member: see `open_outbox`.
+        """
         ...
 
-    def open_outbox(self, workspace_id: str, path: str) -> BinaryIO:
+    def open_outbox(self, workspace_id: str, path: str, *, uid: int | None = None) -> BinaryIO:
         """Open one file for reading with `openat2(BENEATH, NO_SYMLINKS, NO_MAGICLINKS, NO_XDEV)`.
+
+        With `uid`, the file must be that member's own, or open to the workspace's group. A host
+        without one uid per member (`member:uid`) cannot tell them apart.
 
         Raises `InvalidRequest` for a link, FIFO, device, hard link, foreign owner or bad name,
         `NotFound` if it is not there.

@@ -16,16 +16,18 @@ MAX_LISTED = 10_000
 CHUNK_BYTES = 2**20
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY
+_SHARED = stat.S_IRGRP | stat.S_IROTH
+"""Files of the outbox belong to the workspace's group, so either bit opens them to all members."""
 
 
-def list_outbox(tre: Tre, workspace_id: str) -> list[dict[str, Any]]:
+def list_outbox(tre: Tre, workspace_id: str, uid: int | None = None) -> list[dict[str, Any]]:
     """Return every entry that is no folder, with the reason where it cannot be collected."""
-    owners = _owners(tre, workspace_id)
+    owners, reader = _owners(tre, workspace_id), uid if tre.as_root else None
     top = _open_box(tre, workspace_id, "outbox")
     try:
         found = []
         for entry in _walk(top, ""):
-            found.append(_listed(*entry, owners))
+            found.append(_listed(*entry, owners, reader))
             if len(found) >= MAX_LISTED:
                 reason = f"only the first {MAX_LISTED} entries are listed; pack the files"
                 found.append({"path": "…", "size_bytes": 0, "refused": reason})
@@ -35,18 +37,22 @@ def list_outbox(tre: Tre, workspace_id: str) -> list[dict[str, Any]]:
         os.close(top)
 
 
-def open_outbox(tre: Tre, workspace_id: str, path: str) -> int:
-    """Return an fd of a regular file of a member's own in the outbox. Raises `Refused`."""
+def open_outbox(tre: Tre, workspace_id: str, path: str, uid: int | None = None) -> int:
+    """Return an fd of a regular file of a member's own in the outbox. Raises `Refused`.
+
+    With `uid`, that member must be allowed to read it. Rootless, all members are one uid.
+    """
     _check_path(path)
-    owners = _owners(tre, workspace_id)
+    owners, reader = _owners(tre, workspace_id), uid if tre.as_root else None
     top = _open_box(tre, workspace_id, "outbox")
     try:
+        closed = _closed_folder(top, path, reader)
         fd = linux.open_beneath(top, path, _READ)
     except OSError as error:
         raise _refusal(path, error) from error
     finally:
         os.close(top)
-    if problem := _problem(os.fstat(fd), owners):
+    if problem := closed or _problem(os.fstat(fd), owners, reader):
         os.close(fd)
         raise Refused("invalid_request", f"{path!r} cannot be collected: {problem}.")
     os.set_blocking(fd, True)
@@ -137,8 +143,11 @@ def _lstat(entry: os.DirEntry[str]) -> os.stat_result | None:
         return None
 
 
-def _listed(path: str, seen: os.stat_result | None, owners: set[int]) -> dict[str, Any]:
-    problem = path_problem(path) or (_problem(seen, owners) if seen else "it cannot be read")
+def _listed(
+    path: str, seen: os.stat_result | None, owners: set[int], reader: int | None
+) -> dict[str, Any]:
+    read = _problem(seen, owners, reader) if seen else "it cannot be read"
+    problem = path_problem(path) or read
     size = seen.st_size if seen and stat.S_ISREG(seen.st_mode) else 0
     shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
     return {"path": shown, "size_bytes": size, "refused": problem}
@@ -154,7 +163,7 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 )
 
 
-def _problem(seen: os.stat_result, owners: set[int]) -> str:
+def _problem(seen: os.stat_result, owners: set[int], reader: int | None) -> str:
     for is_kind, what in _KINDS:
         if is_kind(seen.st_mode):
             return f"{what}, not a regular file"
@@ -162,6 +171,20 @@ def _problem(seen: os.stat_result, owners: set[int]) -> str:
         return "it has another hard link; copy it instead"
     if seen.st_uid not in owners:
         return "it does not belong to a member of this workspace"
+    if reader not in {None, seen.st_uid} and not seen.st_mode & _SHARED:
+        return "it is private to another member"
+    return ""
+
+
+def _closed_folder(top: int, path: str, reader: int | None) -> str:
+    """Say that a folder above the file keeps the reader out; empty if none does."""
+    parts = path.split("/")[:-1]
+    for depth in range(1, len(parts) + 1) if reader is not None else ():
+        fd = linux.open_beneath(top, "/".join(parts[:depth]), _FOLDER)
+        seen = os.fstat(fd)
+        os.close(fd)
+        if seen.st_uid != reader and not seen.st_mode & (stat.S_IXGRP | stat.S_IXOTH):
+            return "it lies in a folder that is private to another member"
     return ""
 
 

@@ -67,6 +67,11 @@ def _hello(asked: Asked) -> dict[str, Any]:
     return {"tre": tre.id, "as_root": tre.as_root, "uids": [tre.first_uid, tre.last_uid]}
 
 
+def _capacity(asked: Asked) -> dict[str, int]:
+    del asked  # the same for every TRE of this host
+    return sandbox.capacity()
+
+
 def _self_test(asked: Asked) -> Any:
     return selftest.outcome(asked.tre)
 
@@ -125,11 +130,13 @@ def _listen(asked: Asked) -> Descriptor:
 
 
 def _list_outbox(asked: Asked) -> list[dict[str, Any]]:
-    return boxes.list_outbox(asked.tre, asked.workspace_id())
+    uid = plans.a_member(asked.tre, asked.fields)
+    return boxes.list_outbox(asked.tre, asked.workspace_id(), uid)
 
 
 def _open_outbox(asked: Asked) -> Descriptor:
-    return Descriptor(boxes.open_outbox(asked.tre, asked.workspace_id(), asked.text("path")))
+    uid, path = plans.a_member(asked.tre, asked.fields), asked.text("path")
+    return Descriptor(boxes.open_outbox(asked.tre, asked.workspace_id(), path, uid))
 
 
 def _deliver_inbox(asked: Asked) -> None:
@@ -144,6 +151,7 @@ def _remove_inbox(asked: Asked) -> None:
 
 COMMANDS: dict[str, Callable[[Asked], Any]] = {
     "hello": _hello,
+    "capacity": _capacity,
     "self_test": _self_test,
     "prepare": _prepare,
     "remove": _remove,
