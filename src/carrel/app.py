@@ -60,6 +60,7 @@ from carrel.people import routes as people_routes
 from carrel.people.authenticator import RequestAuthenticator
 from carrel.people.proofs import local_proofs
 from carrel.people.service import People
+from carrel.people.tokens.identity import tre_identity
 from carrel.portal import pages as portal_pages
 from carrel.portal.health import Health
 from carrel.portal.trail import AuditTrail
@@ -164,6 +165,7 @@ def build(
     roles = Roles(database, clock)
     services = Services()
     services.add(
+        tre_identity(settings, keys),
         database,
         people,
         workspaces,

@@ -20,7 +20,7 @@ NO_PAGE = {
 VISITORS: Mapping[str, str | None] = {
     "/": "tomas",
     "/about": None,
-    "/api/docs": None,
+    "/about/api": None,
     "/account": "tomas",
     "/account/totp": "mina",
     "/accounts": "ada",
@@ -73,7 +73,7 @@ def page_routes(app: FastAPI) -> set[str]:
         for route in iter_route_contexts(app.routes)
         if route.path and "GET" in (route.methods or ())
     }
-    return {path for path in found if not path.startswith("/api/") or path == "/api/docs"}
+    return {path for path in found if not path.startswith("/api/")}
 
 
 def addresses(story: Story) -> list[Address]:

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Body, Request
 from pydantic import BaseModel, Field
 
 from carrel.api.assembly import create_app, gateway_source
-from carrel.api.middleware import BODY_LIMIT_BYTES
+from carrel.api.bodies import BODY_LIMIT_BYTES
 from carrel.core import errors
 from carrel.core.actors import Actor
 from carrel.core.settings import Settings
 from carrel.core.web import ActorDep, Services, accepts_uploads
+from carrel.people.tokens.identity import TreIdentity
 from tests.web import app_client
 
 ERRORS = {
@@ -42,6 +43,15 @@ class Away(Nobody):
 
     def authenticate(self, request: Request) -> Actor | None:
         raise errors.Unavailable("The database does not answer. Try again in a moment.")
+
+
+IDENTITY = TreIdentity("t" * 8, "c" * 8, "https://localhost:8443/tttttttt/v2.0")
+
+
+def make_services() -> Services:
+    services = Services()
+    services.add(IDENTITY)
+    return services
 
 
 def make_routes() -> APIRouter:
@@ -74,7 +84,7 @@ def make_routes() -> APIRouter:
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
     routes = make_routes()
-    app = create_app(Services(), Settings(), Nobody(), [routes], [routes])
+    app = create_app(make_services(), Settings(), Nobody(), [routes], [routes])
     with app_client(app) as made:
         yield made
 
@@ -216,7 +226,7 @@ def test_the_openapi_document_lists_the_api_and_no_page(client):
 
 @pytest.mark.parametrize(("path", "status"), [("/mine", 503), ("/nothing", 404)])
 def test_people_get_a_page_also_while_the_database_is_away(path, status):
-    app = create_app(Services(), Settings(), Away(), [make_routes()], [])
+    app = create_app(make_services(), Settings(), Away(), [make_routes()], [])
     with app_client(app) as client:
         answer = client.get(path)
     assert answer.status_code == status

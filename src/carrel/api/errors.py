@@ -1,6 +1,7 @@
 """How does every error become one answer: problem+json for programs, a page for people?
 
-RFC 9457 (Problem Details for HTTP APIs). This is the only place that maps errors to HTTP.
+RFC 9457 (Problem Details for HTTP APIs); the sentence alone for clients that want plain text, as
+AzureTRE answers. This is the only place that maps errors to HTTP.
 """
 
 from collections.abc import Mapping
@@ -11,11 +12,13 @@ from urllib.parse import quote
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from carrel.api.accepts import is_named, quality
+from carrel.api.table import RouteTable, is_for_programs
 from carrel.core.errors import (
     BadRequest,
     CarrelError,
@@ -48,6 +51,23 @@ class TooLarge(CarrelError):
     code = "too_large"
 
 
+class UnsupportedMediaType(CarrelError):
+    """The body is of a kind that this route does not read."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class NotAcceptable(CarrelError):
+    """The client wants to read nothing of what this route can answer."""
+
+    status = 406
+    code = "not_acceptable"
+
+
+PROBLEM_TYPE = "application/problem+json"
+
+
 def answer_errors(app: FastAPI) -> None:
     """Answer every kind of error in one shape.
 
@@ -70,7 +90,11 @@ def _validation_error(request: Request, error: Exception) -> Response:
 
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return answer(request, _translated(error), headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        table: RouteTable = request.app.state.table
+        headers["Allow"] = ", ".join(table.methods(request.url.path))
+    return answer(request, _translated(error), headers=headers)
 
 
 def invalid_field(error: RequestValidationError) -> InvalidRequest:
@@ -126,24 +150,37 @@ def answer(
     if is_for_people(request):
         response = _page(request, error, request_id)
     else:
-        response = JSONResponse(
-            problem(error, request_id),
-            status_code=error.status,
-            media_type="application/problem+json",
-        )
+        response = answer_program(request, error, request_id)
     response.headers.update(headers or {})
     response.headers["Cache-Control"] = "no-store"
     if isinstance(error, Unavailable):
         response.headers.setdefault("Retry-After", "2")
     if isinstance(error, NotAuthenticated) and not is_for_people(request):
-        response.headers["WWW-Authenticate"] = "Bearer"
+        response.headers.setdefault("WWW-Authenticate", "Bearer")
     return response
+
+
+def answer_program(request: Request, error: CarrelError, request_id: str) -> Response:
+    """Return the problem document of an error, or its sentence to who wants plain text."""
+    if _wants_plain(request):
+        return PlainTextResponse(str(error), status_code=error.status)
+    return JSONResponse(
+        problem(error, request_id), status_code=error.status, media_type=PROBLEM_TYPE
+    )
+
+
+def _wants_plain(request: Request) -> bool:
+    accept = request.headers.get("accept", "")
+    named = [each for each in (PROBLEM_TYPE, "application/json") if is_named(accept, each)]
+    if is_named(accept, "text/plain"):
+        best = max((quality(accept, each) for each in named), default=0.0)
+        return quality(accept, "text/plain") > best
+    return bool(request.app.state.settings.plain_errors) and not named
 
 
 def is_for_people(request: Request) -> bool:
     """Whether the answer goes to a browser's page and not to a program."""
-    path = request.url.path
-    return not (path == "/api" or path.startswith("/api/") or path == "/.metadata")
+    return not is_for_programs(request.scope["path"])
 
 
 def _page(request: Request, error: CarrelError, request_id: str) -> Response:

@@ -5,16 +5,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from carrel import __version__
-from carrel.core.settings import Settings
 from carrel.core.web import find_actor, provide
+from carrel.people.tokens.identity import TreIdentity
 from carrel.portal.health import Health, Part, Report
 
 router = APIRouter(tags=["TRE"])
 root_router = APIRouter(include_in_schema=False)
 
 HealthDep = Annotated[Health, Depends(provide(Health))]
+IdentityDep = Annotated[TreIdentity, Depends(provide(TreIdentity))]
 
 
+@router.get("", include_in_schema=False)
 @router.get("/ping")
 @root_router.get("/ping")
 def ping() -> str:
@@ -36,14 +38,13 @@ def get_health(request: Request, health: HealthDep) -> dict[str, Any]:
 
 @router.get("/.metadata")
 @root_router.get("/.metadata")
-def get_metadata(request: Request) -> dict[str, str]:
-    """Tell clients the API's version and where to sign in."""
-    settings: Settings = request.app.state.settings
+async def get_metadata(identity: IdentityDep) -> dict[str, str]:
+    """Tell clients the API's version and how to sign in."""
     return {
         "api_version": __version__,
-        "api_client_id": settings.tre_id,
-        "api_root_scope": f"api://{settings.tre_id}/user_impersonation",
-        "aad_tenant_id": settings.tre_id,
+        "api_client_id": identity.api_client_id,
+        "api_root_scope": identity.api_root_scope,
+        "aad_tenant_id": identity.tenant_id,
         "sign_in": "/api/sign-in",
     }
 

@@ -1,28 +1,24 @@
-"""What happens to every request before and after its route? Frame, headers, and body limits."""
+"""What happens to every request before and after its route? Its number, its address, headers."""
 
-import json
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
-from fastapi.routing import iter_route_contexts
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, compile_path
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from carrel.api.errors import UNEXPECTED, TooLarge, answer, is_for_people, problem
-from carrel.core.errors import BadRequest, CarrelError, InvalidRequest
+from carrel.api import targets
+from carrel.api.errors import UNEXPECTED, answer, answer_program, is_for_people
+from carrel.api.table import RouteTable, is_for_programs
+from carrel.core.errors import BadRequest, CarrelError
 from carrel.core.ids import new_id
 
 log = structlog.get_logger(__name__)
 
-BODY_LIMIT_BYTES = 2**20
 _REQUEST_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
-_SLASHES = re.compile(r"/{2,}")
 
 SECURITY_HEADERS = {
     # OWASP Secure Headers Project; no inline script or style anywhere in the portal
@@ -43,56 +39,68 @@ SECURITY_HEADERS = {
 
 
 class RequestFrame:
-    """Gives each request its number, tidies its path, survives any bug below."""
+    """Gives each request its number, tidies its address, survives any bug below."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, table: RouteTable) -> None:
         self._app = app
+        self._table = table
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        offered = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        offered = headers.get("x-request-id", "")
         request_id = offered if _REQUEST_ID.fullmatch(offered) else new_id()
         scope.setdefault("state", {})["request_id"] = request_id
-        _tidy(scope)
-        started = False
+        started, is_silent = False, scope["method"] == "HEAD"
 
         async def send_framed(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            elif is_silent:
+                message = {**message, "body": b""}
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, receive, send_framed)
+                app = await self._prepared(scope, headers)
+                await app(scope, receive, send_framed)
             except Exception:  # the top of a request: a bug in one must not end the process
                 log.exception("request failed", method=scope["method"], path=scope["path"])
                 if started:
                     raise
                 await _unexpected(Request(scope), request_id)(scope, receive, send_framed)
 
+    async def _prepared(self, scope: Scope, headers: Headers) -> ASGIApp:
+        """Return what answers the request, whose address is tidied and checked first."""
+        targets.tidy(scope)
+        try:
+            targets.check(scope)
+        except BadRequest as error:
+            scope["path"] = "/api" if is_for_programs(scope["path"]) else "/"
+            return await run_in_threadpool(answer, Request(scope), error)
+        targets.send_programs_on(scope, headers.get("accept", ""))
+        if is_for_programs(scope["path"]):
+            return self._for_programs(scope)
+        return self._app
 
-def _tidy(scope: Scope) -> None:
-    """AzureTRE's clients join a base address and a path with two slashes."""
-    if "//" in scope["path"]:
-        scope["path"] = _SLASHES.sub("/", scope["path"])
-        scope["raw_path"] = _SLASHES.sub("/", scope.get("raw_path", b"").decode("latin-1")).encode(
-            "latin-1"
-        )
+    def _for_programs(self, scope: Scope) -> ASGIApp:
+        """Answer OPTIONS here, and HEAD as GET without its body (RFC 9110, 9.3.2 and 9.3.7)."""
+        if scope["method"] == "OPTIONS" and (allowed := self._table.methods(scope["path"])):
+            return Response(status_code=204, headers={"Allow": ", ".join(allowed)})
+        if scope["method"] == "HEAD" and "HEAD" in self._table.methods(scope["path"]):
+            scope["method"] = "GET"
+        return self._app
 
 
 def _unexpected(request: Request, request_id: str) -> Response:
     if is_for_people(request):
         return PlainTextResponse(f"{UNEXPECTED}\n\nRequest number {request_id}\n", status_code=500)
-    return JSONResponse(
-        problem(CarrelError(UNEXPECTED), request_id),
-        status_code=500,
-        media_type="application/problem+json",
-    )
+    return answer_program(request, CarrelError(UNEXPECTED), request_id)
 
 
 class SecurityHeaders:
@@ -122,110 +130,3 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
-
-
-class BodyGuard:
-    """Refuses bodies that are too large, and JSON that two readers could understand differently.
-
-    A route marked with `core.web.accepts_uploads` streams and keeps its own limit.
-    """
-
-    def __init__(self, app: ASGIApp, *, routes: Sequence[BaseRoute]) -> None:
-        self._app = app
-        self._routes = routes
-        self._uploads: list[tuple[frozenset[str], re.Pattern[str]]] | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run one request."""
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
-        is_json = headers.get("content-type", "").partition(";")[0].strip().endswith("json")
-        if self._streams(scope):
-            await self._app(scope, receive, send)
-            return
-        try:
-            body = await _read(receive, headers)
-            if is_json and body.strip():
-                check_json(body)
-        except CarrelError as error:
-            response = await run_in_threadpool(answer, Request(scope), error)
-            await response(scope, receive, send)
-            return
-        await self._app(scope, _replay(body, receive), send)
-
-    def _streams(self, scope: Scope) -> bool:
-        if self._uploads is None:  # not earlier: routers are included before the first request
-            self._uploads = _upload_paths(self._routes)
-        return any(
-            scope["method"] in methods and path.match(scope["path"])
-            for methods, path in self._uploads
-        )
-
-
-def _upload_paths(routes: Sequence[BaseRoute]) -> list[tuple[frozenset[str], re.Pattern[str]]]:
-    """Return methods and path of the routes that stream, those of included routers too."""
-    return [
-        (frozenset(route.methods or ()), compile_path(route.path or "")[0])
-        for route in iter_route_contexts(routes)
-        if getattr(route.endpoint, "accepts_uploads", False)
-    ]
-
-
-async def _read(receive: Receive, headers: Headers) -> bytes:
-    claimed = headers.get("content-length", "0")
-    if not claimed.isdigit() or int(claimed) > BODY_LIMIT_BYTES:
-        raise _too_large()
-    parts, size = [], 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise BadRequest("The connection ended before the whole request had arrived.")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > BODY_LIMIT_BYTES:
-            raise _too_large()
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-def _too_large() -> TooLarge:
-    return TooLarge("A request may hold 1 MiB. Files go through the airlock, one request each.")
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    sent = False
-
-    async def again() -> Message:
-        nonlocal sent
-        if sent:
-            return await receive()
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
-
-
-def check_json(body: bytes) -> None:
-    """Raise `InvalidRequest` for a duplicate key, NaN, infinity or absurd nesting.
-
-    RFC 8259 section 4 leaves duplicate names to the reader; two readers that differ are a hole.
-    """
-    try:
-        json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise InvalidRequest("The body is not valid JSON. Send one JSON document.") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidRequest(f"The key {twice!r} appears twice. Send each key once.", field=twice)
-    return found
-
-
-def _no_constant(name: str) -> None:
-    raise InvalidRequest(f"{name} is not a number in JSON. Send a finite number or null.")

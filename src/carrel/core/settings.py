@@ -5,10 +5,11 @@ environment variable `CARREL_<NAME>`. docs/reference/settings.md is written from
 """
 
 import os
+import re
 import tomllib
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -24,6 +25,7 @@ CONFIG_NAME = "carrel.toml"
 ROOT_ENVIRONMENTS = Path("/opt/carrel/environments")
 """The environment images that root has built, for everybody on this host."""
 OPTIONAL_GUID = r"^([0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12})?$"
+REDIRECT_URI = r"^https://[^/?#@\s\\]+(/[^#\s\\]*)?$"
 
 
 def default_home() -> Path:
@@ -92,6 +94,43 @@ class Settings(BaseSettings):
         description="Base address of the embedded issuer of access tokens, without a trailing "
         "slash; empty means the portal's.",
     )
+    foreign_issuer: str = Field(
+        "", description="`iss` of another issuer whose access tokens are taken too, or empty."
+    )
+    foreign_audience: str = Field(
+        "", description="Audience of core tokens of foreign_issuer: its client id for this API."
+    )
+    foreign_jwks_url: str = Field(
+        "", description="https address of the keys (JWKS) of foreign_issuer."
+    )
+    foreign_keys_file: Path | None = Field(
+        None, description="JWKS file with the keys of foreign_issuer, instead of the address."
+    )
+    foreign_ca_file: Path | None = Field(
+        None, description="PEM file of the authority that vouches for the host of foreign_jwks_url."
+    )
+    foreign_accounts: Literal["known", "create"] = Field(
+        "known",
+        description="known: only people whom an administrator has linked to an account; create: "
+        "an account is made when somebody's token is first seen.",
+    )
+    user_management: Literal["owners", "admins", "off"] = Field(
+        "owners",
+        description="Who gives roles in workspaces: their owners and TRE administrators, only "
+        "administrators, or nobody in Carrel.",
+    )
+    requests_per_minute: int = Field(
+        6000, ge=0, description="Requests of one account per minute and process; 0 is no limit."
+    )
+    request_burst: int = Field(
+        600, ge=1, description="Requests of one account that may come at once."
+    )
+    redirect_uris: list[Annotated[str, Field(pattern=REDIRECT_URI)]] = Field(
+        default_factory=list,
+        description="Whole https:// addresses of pages elsewhere that may be sent the codes of "
+        "people who sign in (AzureTRE's portal, say). Programs on a person's own machine need "
+        "none.",
+    )
     certificate_names: list[str] = Field(
         default_factory=list,
         description="More host names in the TRE's own certificate.",
@@ -110,6 +149,21 @@ class Settings(BaseSettings):
         20.0,
         gt=0,
         description="A worker that does not renew its lease for this long lost its work.",
+    )
+    operation_minutes: float = Field(
+        60.0,
+        gt=0,
+        description="An operation that runs longer fails, and what it made is removed; a template "
+        "may say otherwise, and a deletion takes as long as it takes.",
+    )
+    step_minutes: float = Field(
+        30.0, gt=0, description="A single step of an operation that takes longer fails."
+    )
+    work_attempts: int = Field(
+        5,
+        ge=1,
+        description="Work that failed by a bug, or took its worker down, so often in a row is put "
+        "aside as a dead letter.",
     )
     reconcile_seconds: float = Field(5.0, gt=0, description="Pause between two reconciler rounds.")
     meter_seconds: float = Field(
@@ -154,6 +208,17 @@ class Settings(BaseSettings):
         default_factory=list,
         description="More folders with template bundles, besides the shipped ones.",
     )
+    plain_errors: bool = Field(
+        False,
+        description="Answer errors of the API as plain text to clients that accept anything, as "
+        "AzureTRE does; otherwise only to those that ask for text/plain.",
+    )
+    swagger: bool = Field(True, description="Offer the API's pages to try it out, at /api/docs.")
+    cors_origins: list[str] = Field(
+        default_factory=list,
+        description="Origins of separately served portals whose scripts may call the API, for "
+        "instance http://localhost:3000.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least level logged."
     )
@@ -180,6 +245,14 @@ class Settings(BaseSettings):
             raise ValueError("it must begin with sqlite or postgresql")
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        for each in value:
+            if not re.fullmatch(r"https?://[^/?#*\s]+", each):
+                raise ValueError(f"{each!r} is not scheme://host[:port], without path and without *")
+        return value
+
     @model_validator(mode="after")
     def _two_doors(self) -> Self:
         if self.portal_port and self.portal_port == self.gateway_port:
@@ -189,6 +262,16 @@ class Settings(BaseSettings):
                 "portal_host and gateway_host are the same; they must differ, because cookies "
                 "ignore ports"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _whole_foreign_issuer(self) -> Self:
+        if not self.foreign_issuer:
+            return self
+        if not self.foreign_audience:
+            raise ValueError("foreign_issuer needs foreign_audience beside it")
+        if not (self.foreign_keys_file or self.foreign_jwks_url.startswith("https://")):
+            raise ValueError("foreign_issuer needs foreign_jwks_url (https) or foreign_keys_file")
         return self
 
     @property

@@ -12,8 +12,13 @@ from starlette.datastructures import FormData
 
 from carrel.core.actors import Actor
 from carrel.core.errors import NotAuthenticated
+from carrel.core.logs import note_who
 
 T = TypeVar("T")
+NOBODY = (
+    "Could not validate credentials. Sign in first: open the portal, run `carrel login`, or send "
+    "`Authorization: Bearer` with a token."
+)
 
 
 class Authenticator(Protocol):
@@ -61,15 +66,20 @@ def find_actor(request: Request) -> Actor | None:
     """Return who sent the request, or None; asked once per request."""
     if not hasattr(request.state, "actor"):
         authenticator: Authenticator = request.app.state.authenticator
-        request.state.actor = authenticator.authenticate(request)
+        request.state.actor = actor = authenticator.authenticate(request)
+        if actor is not None:
+            note_who(actor=actor.id, audience=actor.audience or "session")
     return cast("Actor | None", request.state.actor)
 
 
 def get_actor(request: Request) -> Actor:
-    """Return who sent the request. Raises `NotAuthenticated`."""
+    """Return who sent the request. Raises `NotAuthenticated`, `TooManyRequests`."""
     actor = find_actor(request)
     if actor is None:
-        raise NotAuthenticated("Sign in first: open the portal, or run `carrel login`.")
+        raise NotAuthenticated(NOBODY)
+    limit: Callable[[Actor], None] | None = getattr(request.app.state, "limit", None)
+    if limit is not None:
+        limit(actor)
     return actor
 
 
@@ -138,6 +148,12 @@ def audience_of(endpoint: Callable[..., Any], path: str) -> AudienceMark:
         return marked
     is_below = "/workspaces/{workspace_id}/" in path
     return AudienceMark(Audience.WORKSPACE if is_below else Audience.CORE)
+
+
+def answers_once(endpoint: U) -> U:
+    """Mark a GET that has an effect or never ends by itself; it takes no HEAD."""
+    endpoint.answers_once = True  # type: ignore[attr-defined]  # a mark on a function
+    return endpoint
 
 
 async def sent_form(request: Request) -> FormData:

@@ -69,7 +69,7 @@ def show_about(request: Request) -> Response:
     return render(request, "portal/about.html")
 
 
-@router.get("/api/docs")
+@router.get("/about/api")
 def show_api(request: Request) -> Response:
     """List the routes of the API, from its own OpenAPI document."""
     document: dict[str, Any] = request.app.openapi()

@@ -1,0 +1,109 @@
+"""How does the OpenAPI document describe airlock requests, their files and findings?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from carrel.core.documents import (
+    COUNT,
+    OPEN,
+    OPTIONAL_TEXT,
+    TEXT,
+    TIME,
+    UUID,
+    Schema,
+    choice,
+    listing,
+    many,
+    ref,
+    thing,
+)
+
+_PERSON = thing({"id": TEXT, "name": TEXT})
+_OPTIONAL_COUNT: Schema = {"type": ["integer", "null"]}
+SCHEMAS: Mapping[str, Schema] = {
+    "AirlockRequest": thing(
+        {
+            "id": UUID,
+            "resourceVersion": COUNT,
+            "workspaceId": UUID,
+            "type": choice("import", "export"),
+            "title": TEXT,
+            "businessJustification": TEXT,
+            "status": TEXT,
+            "statusMessage": OPTIONAL_TEXT,
+            "createdBy": _PERSON,
+            "createdWhen": TIME,
+            "updatedBy": _PERSON,
+            "updatedWhen": TIME,
+            "files": many(ref("AirlockFile")),
+            "reviews": many(OPEN),
+            "history": many(OPEN),
+            "reviewUserResources": OPEN,
+            "manifestSha256": OPTIONAL_TEXT,
+            "policySha256": OPTIONAL_TEXT,
+            "_etag": TEXT,
+        }
+    ),
+    "AirlockAnswer": thing(
+        {"airlockRequest": ref("AirlockRequest"), "allowedUserActions": many(TEXT)}
+    ),
+    "AirlockFile": thing(
+        {"name": TEXT, "size": COUNT, "sha256": OPTIONAL_TEXT, "addedWhen": TIME, "context": OPEN}
+    ),
+    "Finding": thing(
+        {
+            "file": OPTIONAL_TEXT,
+            "sha256": OPTIONAL_TEXT,
+            "scanner": TEXT,
+            "scannerVersion": TEXT,
+            "rule": TEXT,
+            "severity": TEXT,
+            "sentence": TEXT,
+            "row": _OPTIONAL_COUNT,
+            "column": {"type": ["string", "integer", "null"]},
+        }
+    ),
+}
+_ONE = ref("AirlockAnswer")
+_FILE = thing({"file": ref("AirlockFile")})
+ANSWERS: Mapping[str, Schema] = {
+    "create_request": _ONE,
+    "list_requests": listing("airlockRequests", _ONE),
+    "list_my_requests": many(ref("AirlockRequest")),
+    "show_request": _ONE,
+    "amend_request": _ONE,
+    "submit_request": _ONE,
+    "cancel_request": _ONE,
+    "review_request": _ONE,
+    "return_request": _ONE,
+    "revoke_request": _ONE,
+    "list_findings": listing("findings", ref("Finding")),
+    "show_manifest": OPEN,
+    "list_outbox": listing("files", thing({"path": TEXT, "size": COUNT, "refused": OPTIONAL_TEXT})),
+    "collect_files": _ONE,
+    "upload_file": _FILE,
+    "describe_file": _FILE,
+    "make_ticket": thing({"url": TEXT, "expiresAt": TIME, "manifestSha256": OPTIONAL_TEXT}),
+}
+MEDIA: Mapping[str, tuple[str, ...]] = {
+    "show_content": ("text/plain", "image/png", "image/jpeg", "image/gif", "image/webp"),
+    "download_release": ("application/octet-stream", "application/zip", "application/x-tar"),
+}
+EXAMPLES: Mapping[str, Any] = {
+    "create_request": {
+        "type": "export",
+        "title": "Table 2",
+        "businessJustification": "For the paper.",
+    },
+    "amend_request": {"title": "Table 2", "businessJustification": "For the paper."},
+    "collect_files": {"paths": ["table2.csv"]},
+    "describe_file": {"columns": {"n": "count"}, "text": "Counts of pupils by school."},
+    "review_request": {
+        "approval": True,
+        "decisionExplanation": "No small counts.",
+        "manifestSha256": "0" * 64,
+    },
+    "return_request": {"explanation": "Round the counts to 5."},
+    "revoke_request": {"reason": "Sent to the wrong person."},
+    "upload_file": "the bytes of the file",
+}

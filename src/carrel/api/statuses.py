@@ -1,0 +1,69 @@
+"""Which refusals can a route give? Read off what the route takes, for the OpenAPI document."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from carrel.core.documents import ref
+
+Document = dict[str, Any]
+
+MEANING: Mapping[int, str] = {
+    304: "The answer still has the ETag of If-None-Match.",
+    400: "The address is malformed, or the request fits neither template nor present state.",
+    401: "Nobody is signed in, the token is not valid any more, or it is for another audience.",
+    403: "You may not do this; `detail` says which condition failed.",
+    404: "Absent, or not yours to know about.",
+    405: "Switched off here.",
+    406: "The client accepts nothing of what this route answers.",
+    409: "Stale etag, duplicate, busy, or not ready for this.",
+    413: "The body is larger than this route takes.",
+    415: "The body is not of the media type that this route reads.",
+    417: "A member that this depends on has no e-mail address.",
+    422: "A field, parameter or header does not fit; `field` names it.",
+    429: "Too many requests; try again after Retry-After seconds.",
+    502: "Something outside Carrel failed for good.",
+    503: "Something outside Carrel failed; try again after Retry-After seconds.",
+}
+_ALWAYS = (400, 406, 422, 503)
+_SIGNED = (401, 403, 429)
+_ALSO: Mapping[str, tuple[int, ...]] = {
+    "sign_in": (401, 403, 429),
+    "create_request": (405, 417),
+}
+"""What the request does not show, by operation."""
+
+
+def components() -> Document:
+    """Return the answers that operations refer to."""
+    shown: Document = {}
+    for status, meaning in MEANING.items():
+        shown[_name(status)] = {"description": meaning}
+        if status >= 400:
+            shown[_name(status)]["content"] = {
+                "application/problem+json": {"schema": ref("Problem")},
+                "text/plain": {"schema": {"type": "string"}},
+            }
+    return shown
+
+
+def refusals(operation: Document, method: str, name: str, *, is_signed: bool) -> Document:
+    """Return every status beside the good one that an operation can answer with."""
+    found = {*_ALWAYS, *_ALSO.get(name, ())}
+    if is_signed:
+        found.update(_SIGNED)
+    if any(each["in"] == "path" for each in operation.get("parameters", ())):
+        found.add(404)
+    if method == "GET":
+        found.add(304)
+    else:
+        found.update({404, 409, 413} if is_signed else {413})
+    if "requestBody" in operation:
+        found.add(415)
+    return {
+        str(status): {"$ref": f"#/components/responses/{_name(status)}"} for status in sorted(found)
+    }
+
+
+def _name(status: int) -> str:
+    return "".join(word.capitalize() for word in HTTPStatus(status).name.split("_"))
