@@ -33,6 +33,11 @@ def may_see(actor: Actor, resource: Resource) -> bool:
     return actor.is_member(workspace_id)
 
 
+def may_see_every_user_resource(actor: Actor, workspace_id: str) -> bool:
+    """Whether the actor may see other people's user resources here too; a part of `may_see`."""
+    return actor.is_admin or actor.is_system or _owns(actor, workspace_id)
+
+
 def may_manage(actor: Actor, resource: Resource) -> bool:
     """Whether the actor may change, start, stop or delete the resource."""
     if actor.is_admin or actor.is_system:

@@ -2,10 +2,11 @@
 
 from fastapi import APIRouter
 
-from carrel.workspaces.routes import operations, resources, templates
+from carrel.workspaces.routes import lists, operations, resources, templates
 
 router = APIRouter()
 router.include_router(templates.router)
+router.include_router(lists.router)
 router.include_router(resources.router)
 router.include_router(operations.router)
 

@@ -27,13 +27,6 @@ LONGEST_SECONDS = 600.0
 """Then the stream ends; a client that still cares comes back."""
 
 
-@router.get("/operations")
-def list_running_operations(actor: ActorDep, workspaces: WorkspacesDep) -> Response:
-    """List the caller's operations that have not ended, oldest first."""
-    found = workspaces.list_running_operations(actor)
-    return answer({"operations": [operation_json(each) for each in found]})
-
-
 @router.get("/operations/{operation_id}")
 def get_operation(operation_id: UUID, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
     """Return an operation with its steps, also after its resource is gone."""

@@ -1,15 +1,15 @@
 """How do programs reach the four kinds of resource?
 
-What all kinds have in common is written once, in `_add_common`, for each path.
+What all kinds have in common is written once, in `_add_common`, for each path; lists of them are
+in `lists`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from carrel.core.actors import Actor
 from carrel.core.web import ActorDep
 from carrel.workspaces.routes.bodies import (
     SERVICE,
@@ -30,43 +30,17 @@ from carrel.workspaces.routes.bodies import (
     the_workspace,
 )
 from carrel.workspaces.routes.shapes import (
-    MANY,
     ONE,
-    Json,
     accepted,
     answer,
-    history_json,
     operation_json,
     resource_json,
     usage_json,
 )
 from carrel.workspaces.rules import Resource, ResourceKind
-from carrel.workspaces.service import Workspaces
 
 router = APIRouter()
 K = ResourceKind
-
-
-def _shown(
-    workspaces: Workspaces, actor: Actor, kind: ResourceKind, found: Sequence[Resource]
-) -> list[Json]:
-    is_public_view = kind is K.SHARED_SERVICE and not actor.is_admin
-    return [
-        resource_json(each, upgrades, is_public_view=is_public_view)
-        for each, upgrades in zip(found, workspaces.list_upgrades(found), strict=True)
-    ]
-
-
-def _list(
-    workspaces: Workspaces, actor: Actor, kind: ResourceKind, found: Sequence[Resource]
-) -> Response:
-    return answer({MANY[kind]: _shown(workspaces, actor, kind, found)})
-
-
-@router.get("/workspaces", tags=["workspaces"])
-def list_workspaces(actor: ActorDep, workspaces: WorkspacesDep) -> Response:
-    """List the workspaces that the caller is a member of; administrators see all."""
-    return _list(workspaces, actor, K.WORKSPACE, workspaces.list_workspaces(actor))
 
 
 @router.post("/workspaces", status_code=202, tags=["workspaces"])
@@ -78,13 +52,6 @@ def create_workspace(
         actor, body.template_name, body.properties, idempotency_key=key
     )
     return accepted(operation)
-
-
-@router.get(f"{WORKSPACE}/workspace-services", tags=["workspace services"])
-def list_services(workspace: WorkspaceDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
-    """List the services of a workspace."""
-    found = workspaces.list_services(actor, workspace.id)
-    return _list(workspaces, actor, K.SERVICE, found)
 
 
 @router.post(f"{WORKSPACE}/workspace-services", status_code=202, tags=["workspace services"])
@@ -100,15 +67,6 @@ def create_service(
         actor, workspace.id, body.template_name, body.properties, idempotency_key=key
     )
     return accepted(operation)
-
-
-@router.get(f"{SERVICE}/user-resources", tags=["user resources"])
-def list_user_resources(
-    service: ServiceDep, actor: ActorDep, workspaces: WorkspacesDep
-) -> Response:
-    """List the caller's user resources; owners and administrators see all."""
-    found = workspaces.list_user_resources(actor, service.workspace_id or "", service.id)
-    return _list(workspaces, actor, K.USER_RESOURCE, found)
 
 
 @router.post(f"{SERVICE}/user-resources", status_code=202, tags=["user resources"])
@@ -144,12 +102,6 @@ def get_output(
     return answer({"output": workspaces.output(actor, found.id)})
 
 
-@router.get("/shared-services", tags=["shared services"])
-def list_shared_services(actor: ActorDep, workspaces: WorkspacesDep) -> Response:
-    """List the services of the whole TRE."""
-    return _list(workspaces, actor, K.SHARED_SERVICE, workspaces.list_shared_services(actor))
-
-
 @router.post("/shared-services", status_code=202, tags=["shared services"])
 def create_shared_service(
     body: CreateBody, actor: ActorDep, workspaces: WorkspacesDep, key: KeyDep = None
@@ -170,7 +122,9 @@ def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) ->
     @common.get(path, name=f"get_{name}")
     def get(found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
         """Return the resource."""
-        (shown,) = _shown(workspaces, actor, kind, [found])
+        is_public_view = kind is K.SHARED_SERVICE and not actor.is_admin
+        upgrades = workspaces.available_upgrades(found)
+        shown = resource_json(found, upgrades, is_public_view=is_public_view)
         return answer({ONE[kind]: shown})
 
     @common.patch(path, status_code=202, name=f"update_{name}")
@@ -209,12 +163,6 @@ def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) ->
         """Do what the template offers besides, for instance `start`, `stop`, `restart`."""
         return accepted(workspaces.invoke_action(actor, found.id, action))
 
-    @common.get(f"{path}/operations", name=f"list_{name}_operations")
-    def list_operations(found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
-        """List the resource's operations, oldest first."""
-        operations = workspaces.list_operations(actor, found.id)
-        return answer({"operations": [operation_json(each) for each in operations]})
-
     @common.get(f"{path}/operations/{{operation_id}}", name=f"get_{name}_operation")
     def get_operation(
         found: FoundDep, operation_id: UUID, actor: ActorDep, workspaces: WorkspacesDep
@@ -222,12 +170,6 @@ def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) ->
         """Return one operation of the resource, with its steps."""
         operation = workspaces.get_operation(actor, str(operation_id), resource_id=found.id)
         return answer({"operation": operation_json(operation)})
-
-    @common.get(f"{path}/history", name=f"get_{name}_history")
-    def history(found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
-        """List the resource's former states, oldest first."""
-        entries = workspaces.history(actor, found.id)
-        return answer({"resource_history": [history_json(each) for each in entries]})
 
     @common.get(f"{path}/usage", name=f"get_{name}_usage")
     def usage(found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:

@@ -1,33 +1,41 @@
 """What may an actor see of resources and their history?"""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from carrel.core.actors import Actor
+from carrel.core.paging import Page, Wanted
 from carrel.workspaces.access import (
     check_may_follow,
     check_may_see,
     may_manage,
-    may_see,
+    may_see_every_user_resource,
     not_found,
 )
 from carrel.workspaces.meters import UsageTotals, read_totals
 from carrel.workspaces.rules import (
     HistoryEntry,
+    Operation,
     Resource,
     ResourceKind,
     upgrades_above,
 )
+from carrel.workspaces.rules.listing import HistoryOrder, OperationOrder, ResourceOrder
 from carrel.workspaces.service.base import Room
-from carrel.workspaces.store import (
-    find_resource,
-    list_history,
-    list_resources,
+from carrel.workspaces.store import find_resource
+from carrel.workspaces.store.listing import (
+    ResourceLine,
+    list_lines,
+    page_history,
+    page_operations,
 )
-from carrel.workspaces.tables import resources
+from carrel.workspaces.tables import operations, resources
 
 Upgrades = Sequence[tuple[str, bool]]
 """Pairs `(version, needs force)`, those without force first."""
+TemplateKey = tuple[str, str, str, str]
+"""Kind, parent, name and version."""
 K = ResourceKind
+WHOLE = Wanted(ResourceOrder.CREATED)
 
 
 class Reading(Room):
@@ -35,27 +43,52 @@ class Reading(Room):
 
     def list_workspaces(self, actor: Actor) -> Sequence[Resource]:
         """Return the workspaces that the actor may see, oldest first."""
-        with self.database.read() as connection:
-            mine = [resources.c.kind == K.WORKSPACE]
-            if not (actor.is_admin or actor.is_system):
-                mine.append(resources.c.id.in_(list(actor.workspace_roles)))
-            found = list_resources(connection, *mine)
-        return [each for each in found if may_see(actor, each)]
+        return _resources(self.page_workspaces(actor, WHOLE))
 
     def list_services(self, actor: Actor, workspace_id: str) -> Sequence[Resource]:
         """Return the services of a workspace, oldest first. Raises `NotFound`."""
-        with self.database.read() as connection:
-            check_may_see(actor, self.find_workspace(connection, workspace_id))
-            return list_resources(
-                connection,
-                resources.c.workspace_id == workspace_id,
-                resources.c.kind == K.SERVICE,
-            )
+        return _resources(self.page_services(actor, workspace_id, WHOLE))
 
     def list_user_resources(
         self, actor: Actor, workspace_id: str, service_id: str | None = None
     ) -> Sequence[Resource]:
         """Return the user resources that the actor may see, of one service or of all."""
+        return _resources(self.page_user_resources(actor, workspace_id, service_id, WHOLE))
+
+    def list_shared_services(self, actor: Actor) -> Sequence[Resource]:
+        """Return the services of the whole TRE, oldest first."""
+        return _resources(self.page_shared_services(actor, WHOLE))
+
+    def page_workspaces(self, actor: Actor, part: Wanted[ResourceOrder]) -> Page[ResourceLine]:
+        """Return the wanted part of what `list_workspaces` returns."""
+        mine = [resources.c.kind == K.WORKSPACE]
+        if not (actor.is_admin or actor.is_system):
+            member_of = [space for space, roles in actor.workspace_roles.items() if roles]
+            mine.append(resources.c.id.in_(member_of))
+        with self.database.read() as connection:
+            return list_lines(connection, part, *mine)
+
+    def page_services(
+        self, actor: Actor, workspace_id: str, part: Wanted[ResourceOrder]
+    ) -> Page[ResourceLine]:
+        """Return the wanted part of what `list_services` returns. Raises `NotFound`."""
+        with self.database.read() as connection:
+            check_may_see(actor, self.find_workspace(connection, workspace_id))
+            return list_lines(
+                connection,
+                part,
+                resources.c.workspace_id == workspace_id,
+                resources.c.kind == K.SERVICE,
+            )
+
+    def page_user_resources(
+        self,
+        actor: Actor,
+        workspace_id: str,
+        service_id: str | None,
+        part: Wanted[ResourceOrder],
+    ) -> Page[ResourceLine]:
+        """Return the wanted part of what `list_user_resources` returns. Raises `NotFound`."""
         with self.database.read() as connection:
             check_may_see(actor, self.find_workspace(connection, workspace_id))
             inside = [
@@ -67,14 +100,15 @@ class Reading(Room):
                 if service is None or service.workspace_id != workspace_id:
                     raise not_found(K.SERVICE)
                 inside.append(resources.c.parent_id == service_id)
-            found = list_resources(connection, *inside)
-        return [each for each in found if may_see(actor, each)]
+            if not may_see_every_user_resource(actor, workspace_id):
+                inside.append(resources.c.owner_id == actor.id)
+            return list_lines(connection, part, *inside)
 
-    def list_shared_services(self, actor: Actor) -> Sequence[Resource]:
-        """Return the services of the whole TRE, oldest first."""
+    def page_shared_services(self, actor: Actor, part: Wanted[ResourceOrder]) -> Page[ResourceLine]:
+        """Return the wanted part of what `list_shared_services` returns."""
         del actor  # everybody who is signed in may see them
         with self.database.read() as connection:
-            return list_resources(connection, resources.c.kind == K.SHARED_SERVICE)
+            return list_lines(connection, part, resources.c.kind == K.SHARED_SERVICE)
 
     def get_resource(
         self,
@@ -107,26 +141,50 @@ class Reading(Room):
 
     def available_upgrades(self, resource: Resource) -> Upgrades:
         """Return the registered versions above the resource's own."""
-        return self.list_upgrades([resource])[0]
+        template = (
+            resource.kind.value,
+            resource.template_parent,
+            resource.template_name,
+            resource.template_version,
+        )
+        return self.list_upgrades({template})[template]
 
-    def list_upgrades(self, found: Sequence[Resource]) -> Sequence[Upgrades]:
-        """Return what `available_upgrades` returns, for each; one question per template."""
-        templates = {(each.kind, each.template_parent, each.template_name) for each in found}
+    def list_upgrades(self, templates: Collection[TemplateKey]) -> Mapping[TemplateKey, Upgrades]:
+        """Return what `available_upgrades` returns, for resources of these templates."""
+        names = {key[:3] for key in templates}
         with self.database.read() as connection:
-            versions = {each: self.catalogue.list_versions(connection, *each) for each in templates}
-        return [
-            upgrades_above(
-                each.template_version,
-                versions[each.kind, each.template_parent, each.template_name],
-            )
-            for each in found
-        ]
+            versions = {
+                (kind, parent, name): self.catalogue.list_versions(
+                    connection, K(kind), parent, name
+                )
+                for kind, parent, name in names
+            }
+        return {key: tuple(upgrades_above(key[3], versions[key[:3]])) for key in templates}
 
-    def history(self, actor: Actor, resource_id: str) -> Sequence[HistoryEntry]:
+    def history(
+        self, actor: Actor, resource_id: str, part: Wanted[HistoryOrder] | None = None
+    ) -> Page[HistoryEntry]:
         """Return the former states of a resource, oldest first. Raises `NotFound`."""
         with self.database.read() as connection:
             check_may_follow(actor, find_resource(connection, resource_id))
-            return list_history(connection, resource_id)
+            return page_history(connection, part or Wanted(HistoryOrder.VERSION), resource_id)
+
+    def page_operations(
+        self, actor: Actor, resource_id: str, part: Wanted[OperationOrder]
+    ) -> Page[Operation]:
+        """Return the wanted part of what `list_operations` returns. Raises `NotFound`."""
+        with self.database.read() as connection:
+            check_may_follow(actor, find_resource(connection, resource_id))
+            return page_operations(connection, part, operations.c.resource_id == resource_id)
+
+    def page_running_operations(
+        self, actor: Actor, part: Wanted[OperationOrder]
+    ) -> Page[Operation]:
+        """Return the wanted part of what `list_running_operations` returns."""
+        with self.database.read() as connection:
+            return page_operations(
+                connection, part, operations.c.user_id == actor.id, ~operations.c.is_final
+            )
 
     def usage(self, actor: Actor, resource_id: str) -> UsageTotals:
         """Return what a workspace or user resource has used so far. Raises `NotFound`."""
@@ -140,3 +198,7 @@ class Reading(Room):
         if found.owner_id != actor.id:
             raise not_found(found.kind)
         return self.runtime.output(found.workspace_id or "", found.id)
+
+
+def _resources(lines: Sequence[ResourceLine]) -> Sequence[Resource]:
+    return [line.resource() for line in lines]

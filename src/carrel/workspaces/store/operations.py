@@ -35,6 +35,8 @@ from carrel.workspaces.rules import (
 from carrel.workspaces.store.resources import as_json, resource_of
 from carrel.workspaces.tables import operation_steps, operations, resources
 
+_MOST_IDS = 5000
+"""So many ids go into one statement."""
 # What every step needs is written out once: building a statement costs as much as running it.
 _FIND = select(operations).where(operations.c.id == bindparam("b_id"))
 _STEPS = select(
@@ -186,12 +188,19 @@ def _operations(
     connection: Connection, *conditions: ColumnElement[bool], limit: int = 1000
 ) -> Sequence[Operation]:
     query = select(operations).where(*conditions).order_by(operations.c.number.desc()).limit(limit)
-    rows = connection.execute(query).all()
+    return with_steps(connection, list(reversed(connection.execute(query).all())))
+
+
+def with_steps(connection: Connection, rows: Sequence[Row[Any]]) -> Sequence[Operation]:
+    """Return the operations of rows of `operations`, in their order, each with its steps."""
     by_operation: dict[str, list[Any]] = {row.id: [] for row in rows}
-    steps = _STEPS.where(operation_steps.c.operation_id.in_(by_operation))
-    for step in connection.execute(steps.order_by(operation_steps.c.position)):
-        by_operation[step.operation_id].append(step)
-    return [_operation(row, by_operation[row.id]) for row in reversed(rows)]
+    ids = list(by_operation)
+    for start in range(0, len(ids), _MOST_IDS):
+        some = ids[start : start + _MOST_IDS]
+        steps = _STEPS.where(operation_steps.c.operation_id.in_(some))
+        for step in connection.execute(steps.order_by(operation_steps.c.position)):
+            by_operation[step.operation_id].append(step)
+    return [_operation(row, by_operation[row.id]) for row in rows]
 
 
 def _operation(row: Row[Any], rows: Iterable[Row[Any]]) -> Operation:
@@ -252,6 +261,11 @@ def _running_message(steps: Sequence[Step]) -> str:
     """Say which step is being taken; nothing if none is."""
     running = next((each for each in steps if each.progress is Progress.RUNNING), None)
     return f"Step {running.position + 1} of {len(steps)}: {running.title}." if running else ""
+
+
+def began() -> ColumnElement[bool]:
+    """Return the condition on operations: has begun, and has not ended."""
+    return operations.c.progress.in_([Progress.RUNNING, Progress.UNDOING])
 
 
 def has_turn(connection: Connection, operation: Operation, resource_id: str) -> bool:
