@@ -135,7 +135,8 @@ def for_audience(audience: Audience, *, with_memberships: bool = False) -> Calla
     """
 
     def mark(endpoint: U) -> U:
-        endpoint.audience = AudienceMark(audience, with_memberships)  # type: ignore[attr-defined]
+        made = AudienceMark(audience, with_memberships)
+        endpoint.audience = made  # type: ignore[attr-defined]  # a mark on a function
         return endpoint
 
     return mark
