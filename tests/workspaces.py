@@ -127,8 +127,9 @@ class House:
         return replace(made, workspace_roles={workspace.id: frozenset(roles)})
 
     def make_workspace(self, name: str = "Study", template: str = "restricted") -> Resource:
-        """Return a deployed workspace."""
-        made, _ = self.workspaces.create_workspace(self.admin, template, {"display_name": name})
+        """Return a deployed workspace that nobody owns yet."""
+        properties = {"display_name": name, "workspace_owner_object_id": ""}
+        made, _ = self.workspaces.create_workspace(self.admin, template, properties)
         self.work()
         return self.workspaces.get_resource(self.admin, made.id)
 

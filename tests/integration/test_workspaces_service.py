@@ -34,7 +34,7 @@ from carrel.workspaces.meters import Meters, UsageTotals
 from carrel.workspaces.reconciler import Reconciler
 from carrel.workspaces.rules import FIRST_PORT, Operation, Power, Progress, ResourceKind
 from carrel.workspaces.schemas import InvalidProperties
-from carrel.workspaces.service.creation import KEY_LIFE
+from carrel.workspaces.service.wishes import KEY_LIFE
 from carrel.workspaces.tables import idempotency_keys
 from tests.workspaces import House
 
@@ -54,6 +54,10 @@ def house(database: Database, clock: ManualClock, tmp_path: Path) -> Iterator[Ho
 
 def name(text: str = "Study") -> dict[str, str]:
     return {"display_name": text}
+
+
+def nobodys() -> dict[str, str]:
+    return {**name(), "workspace_owner_object_id": ""}
 
 
 # Creation --------------------------------------------------------------------------------------
@@ -171,6 +175,15 @@ def test_the_chosen_owner_gets_the_role(house):
     )
     house.work()
     assert house.people.roles == {made.id: {chosen: {OWNER}}}
+
+
+def test_who_makes_a_workspace_owns_it_unless_somebody_else_is_named(house):
+    made, _ = house.workspaces.create_workspace(house.admin, "restricted", name("Mine"))
+    nobody, _ = house.workspaces.create_workspace(house.admin, "restricted", nobodys())
+    house.work()
+    assert house.people.roles[made.id] == {house.admin.id: {OWNER}}
+    assert nobody.id not in house.people.roles
+    assert house.again(made).properties["workspace_owner_object_id"] == house.admin.id
 
 
 def test_every_workspace_and_member_has_a_host_id_of_its_own(house):
@@ -295,7 +308,7 @@ def test_of_two_changes_from_one_state_the_second_is_refused(house):
     workspace = house.make_workspace()
     change = house.workspaces.update
     change(house.admin, workspace.id, etag=workspace.etag, properties={"description": "One"})
-    with pytest.raises(Conflict, match="Read it again"):
+    with pytest.raises(Conflict, match="get the document again and retry"):
         change(house.admin, workspace.id, etag=workspace.etag, properties={"description": "Two"})
     assert house.again(workspace).properties["description"] == "One"
     change(house.admin, workspace.id, etag="*", properties={"description": "Three"})
@@ -579,7 +592,7 @@ def test_a_creation_cancelled_before_it_began_never_begins(house):
 
 
 def test_a_creation_cancelled_between_two_steps_is_undone(house):
-    _, operation = house.workspaces.create_workspace(house.admin, "restricted", name())
+    _, operation = house.workspaces.create_workspace(house.admin, "restricted", nobodys())
     at = []
 
     def cancel(step: str, point: str) -> None:
@@ -817,7 +830,7 @@ def test_a_new_version_is_for_new_resources_and_an_upgrade_for_old_ones(house, t
         house.workspaces.register(house.admin, folder)
     assert house.make_workspace("New").template_version == "0.2.0"
     assert house.again(old).template_version == "0.1.0"
-    assert house.workspaces.available_upgrades(house.again(old)) == [("0.2.0", False)]
+    assert list(house.workspaces.available_upgrades(house.again(old))) == [("0.2.0", False)]
     changed, _ = house.workspaces.update(house.admin, old.id, etag="*", template_version="0.2.0")
     assert changed.template_version == "0.2.0"
     with pytest.raises(InvalidRequest, match="downgrade"):

@@ -83,6 +83,12 @@ def check_host_has(plan: Sandbox) -> None:
         raise Refused("conflict", f"{text} Lower cpus and start it again.")
 
 
+def capacity() -> dict[str, int]:
+    """Return the most that one sandbox may ask for."""
+    cpus = max(_processors(), FEWEST_PROCESSORS)
+    return {"memory_bytes": _memory_for_all(), "cpus": cpus}
+
+
 def _memory_for_all() -> int:
     pages = os.sysconf("SC_PHYS_PAGES") * SHARE_OF_MEMORY
     return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -1,6 +1,6 @@
 """What do all use cases of this room share?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,8 @@ from carrel.core.settings import Settings
 from carrel.runtime.ports import Level
 from carrel.runtime.rules import check_enforced
 from carrel.workspaces.catalogue import Catalogue
+from carrel.workspaces.masking import unmasked
+from carrel.workspaces.pipelines import with_pipeline
 from carrel.workspaces.plans import PlannedStep
 from carrel.workspaces.ports import Members, WorkspaceRuntime
 from carrel.workspaces.rules import (
@@ -29,12 +31,14 @@ from carrel.workspaces.rules import (
     Template,
     status_word,
 )
+from carrel.workspaces.service.rehearsal import REHEARSAL, Plan, Rehearsal
 from carrel.workspaces.store import (
     Draft,
     change_resource,
     find_resource,
     insert_operation,
     person,
+    read_secrets,
     serialise,
 )
 
@@ -66,10 +70,39 @@ class Room:
 
     @contextmanager
     def changing(self) -> Iterator[Connection]:
-        """Open a transaction in which a change is asked for; one at a time in the whole TRE."""
-        with self.database.write() as connection:
+        """Open a transaction in which a change is asked for; one at a time in the whole TRE.
+
+        Within `rehearse` it is rolled back in the end.
+        """
+        is_kept = REHEARSAL.get() is None
+        with self.database.write() if is_kept else self.database.rehearse() as connection:
             serialise(connection)
             yield connection
+
+    def rehearse(self, change: Callable[[], tuple[Resource, Operation] | Operation]) -> Plan:
+        """Try a change out and return what it would do; nothing of it stays.
+
+        `change` calls one use case. Raises whatever that raises.
+        """
+        rehearsal = Rehearsal()
+        token = REHEARSAL.set(rehearsal)
+        try:
+            done = change()
+        finally:
+            REHEARSAL.reset(token)
+        return rehearsal.plan(done[1] if isinstance(done, tuple) else done)
+
+    def warn(self, sentence: str) -> None:
+        """Note what people should know before they make this change; heard in a rehearsal only."""
+        if rehearsal := REHEARSAL.get():
+            rehearsal.warnings.append(sentence)
+
+    def reveal(self, connection: Connection, resource: Resource) -> dict[str, Any]:
+        """Return a resource's properties with its secrets, for drivers and pipelines alone.
+
+        Nothing that people, logs, operations or the audit record see may be made of them.
+        """
+        return unmasked(resource.properties, read_secrets(connection, self.keys, resource.id))
 
     def note(
         self, connection: Connection, actor: Actor, resource: Resource, verb: str, **detail: Any
@@ -92,20 +125,29 @@ class Room:
         action: str,
         steps: Sequence[PlannedStep],
     ) -> Operation:
-        """Ask for an operation; with no step to do it is over at once.
+        """Ask for an operation, with its template's pipeline; with no step it is over at once.
 
         The audit event is the caller's to write.
         """
+        template = self.catalogue.of(connection, resource)
+        steps = with_pipeline(connection, self, template, resource, action, steps)
         progress, message = Progress.WAITING, ""
         if not steps:
             progress, message = Progress.DONE, "Nothing had to be done on the host."
             steps = [PlannedStep("main", f"Change {resource.display_name}", resource.id)]
         change_resource(connection, resource.id, status=status_word(action, progress))
-        draft = Draft(action, steps, person(actor), self.clock.now(), progress, message)
+        limit_seconds = self.limit_seconds(template)
+        now = self.clock.now()
+        draft = Draft(action, steps, person(actor), now, progress, message, limit_seconds)
         operation = insert_operation(connection, resource, draft)
         if progress is Progress.WAITING:
             self.queue.put(connection, OPERATION, resource.id, {"operation": operation.id})
         return operation
+
+    def limit_seconds(self, template: Template) -> float:
+        """Return how long one operation on a resource of this template may run."""
+        own = template.runtime.operation_minutes if template.runtime else None
+        return (own or self.settings.operation_minutes) * 60
 
     def check_isolation(self, template: Template) -> None:
         """Raise `IsolationNotEnforced`, with reason and fix, unless this host gives enough."""

@@ -1,15 +1,14 @@
 """How does a resource change: its properties, whether it is enabled, and its end?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
 
 from carrel.core.actors import Actor
-from carrel.core.errors import Conflict, InvalidRequest, NotFound
-from carrel.core.ids import new_etag
-from carrel.workspaces.access import check_may_manage
+from carrel.core.errors import BadRequest, Conflict, InvalidRequest
+from carrel.workspaces.access import check_may_manage, not_found
 from carrel.workspaces.events import ResourceStopped
 from carrel.workspaces.plans import (
     plan_action,
@@ -20,30 +19,37 @@ from carrel.workspaces.plans import (
 from carrel.workspaces.rules import (
     START_ACTIONS,
     Operation,
+    Power,
     Resource,
     ResourceKind,
     check_version_change,
 )
-from carrel.workspaces.schemas import (
-    changed_properties,
-    check_properties,
-    check_values,
-    with_defaults,
-)
+from carrel.workspaces.schemas import check_values
 from carrel.workspaces.service.base import Room
 from carrel.workspaces.service.creation import Made, free_name
+from carrel.workspaces.service.merging import Change, merge
+from carrel.workspaces.service.rehearsal import REHEARSAL, PlannedChange
 from carrel.workspaces.store import (
     active_operations,
     change_resource,
+    change_version,
     find_operation,
     find_resource,
     list_descendants,
     person,
-    write_history,
+    write_secrets,
 )
 from carrel.workspaces.tables import operations
 
 ANY_ETAG = "*"
+
+
+class StillEnabled(BadRequest, Conflict):
+    """Only what is disabled, with everything below it, can be deleted."""
+
+
+class UnknownAction(BadRequest, InvalidRequest):
+    """The template offers no such action."""
 
 
 class Changes(Room):
@@ -73,8 +79,8 @@ class Changes(Room):
             old = self._for_change(connection, actor, resource_id)
             if etag not in {old.etag, ANY_ETAG}:
                 raise Conflict(
-                    "Somebody changed this after you last read it. Read it again, and repeat "
-                    "your change if it is still what you want."
+                    "This document has been modified by another user or process since you last "
+                    "retrieved it. Please get the document again and retry."
                 )
             version = template_version or old.template_version
             check_version_change(old.template_version, version, is_forced=is_forced)
@@ -84,11 +90,13 @@ class Changes(Room):
                 is_enabled=old.is_enabled if is_enabled is None else is_enabled,
                 updated_by=person(actor),
             )
-            new = replace(new, properties=self._merged(connection, old, new, properties))
             self._check_parents_enabled(connection, old, new)
             below = list_descendants(connection, old)
+            change = merge(self, connection, old, new, properties)
+            new = replace(new, properties=change.shown)
             steps = self._plan(old, new, below)
-            saved = self._save(connection, old, new)
+            self._foresee(old, new, below, change)
+            saved = self._save(connection, old, new, change)
             if old.is_enabled and not new.is_enabled:
                 self._disable(connection, actor, saved, below)
             operation = self.begin(connection, actor, saved, "upgrade", steps)
@@ -97,27 +105,60 @@ class Changes(Room):
                 actor,
                 saved,
                 _verb(old, new),
-                changed=_changed_names(old, new),
+                changed=change.names(old),
                 version=saved.version,
                 operation=operation.id,
             )
             return self._again(connection, saved.id), operation
 
+    def apply(
+        self,
+        connection: Connection,
+        actor: Actor,
+        resource_id: str,
+        properties: Mapping[str, Any],
+        *,
+        tainted: Collection[str] = (),
+        is_install: bool = False,
+    ) -> Resource:
+        """Change properties on behalf of a pipeline, inside the caller's transaction.
+
+        As `update`, with history and audit event, but without an operation: the pipeline's is
+        one. A text that holds one of the `tainted` ones is kept as a secret, whatever the schema
+        calls it. With `is_install` also what is fixed from then on may be set. Nothing is
+        written if nothing changes. Raises `NotFound`, `InvalidRequest` naming the property.
+        """
+        check_values(properties)
+        old = find_resource(connection, resource_id, is_locked=True)
+        if old is None:
+            raise not_found()
+        change = merge(
+            self, connection, old, old, properties, tainted=tainted, is_install=is_install
+        )
+        if not change.names(old):
+            return old
+        new = replace(old, properties=change.shown, updated_by=person(actor))
+        saved = self._save(connection, old, new, change)
+        changed = change.names(old)
+        self.note(connection, actor, saved, "changed", changed=changed, version=saved.version)
+        return saved
+
     def delete(self, actor: Actor, resource_id: str) -> Operation:
         """End a resource and everything below it, as one operation with a step for each.
 
-        Raises `Conflict` unless it and everything below it is disabled.
+        Raises `StillEnabled` unless it and everything below it is disabled.
         """
         with self.changing() as connection:
             resource = self._for_change(connection, actor, resource_id)
             below = list_descendants(connection, resource)
             if resource.is_enabled or any(each.is_enabled for each in below):
-                raise Conflict(
-                    f"{resource.display_name} needs to be disabled before you can delete it, "
-                    "with everything in it. Disable it, then delete it."
+                raise StillEnabled(
+                    f"{_DISABLE_FIRST[resource.kind]}, with everything in it. Disable "
+                    f"{resource.display_name}, then delete it."
                 )
             if running := self._in_flight(connection, resource, "uninstall"):
                 return running
+            self.warn(_LOST[resource.kind])
             steps = plan_uninstall(resource, below)
             operation = self.begin(connection, actor, resource, "uninstall", steps)
             self.note(
@@ -140,7 +181,7 @@ class Changes(Room):
             resource = self._for_change(connection, actor, resource_id)
             offered = self.catalogue.of(connection, resource).action_names
             if action not in offered:
-                raise InvalidRequest(
+                raise UnknownAction(
                     f"{resource.display_name} has no action {action!r}. "
                     f"It has: {', '.join(sorted(offered)) or 'none'}.",
                     field="action",
@@ -177,30 +218,6 @@ class Changes(Room):
         found = find_resource(connection, resource_id, is_locked=True)
         return check_may_manage(actor, found)
 
-    def _merged(
-        self,
-        connection: Connection,
-        old: Resource,
-        new: Resource,
-        patch: Mapping[str, Any] | None,
-    ) -> Mapping[str, Any]:
-        if self.catalogue.find(connection, *_template_key(new)) is None:
-            raise NotFound(
-                f"Version {new.template_version} of the template {new.template_name} is not "
-                "registered. Look at the template for its versions."
-            )
-        given = {name: old.properties[name] for name in old.properties if name in SYSTEM_NAMES}
-        schema = self.catalogue.of(connection, new).schema
-        own = {name: value for name, value in old.properties.items() if name not in SYSTEM_NAMES}
-        if patch is None and new.template_version == old.template_version:
-            return old.properties
-        if patch is None:
-            merged = with_defaults(schema, own)
-            check_properties(schema, merged)
-        else:
-            merged = changed_properties(schema, own, patch)
-        return {**merged, **given}
-
     def _check_parents_enabled(self, connection: Connection, old: Resource, new: Resource) -> None:
         if old.is_enabled or not new.is_enabled:
             return
@@ -218,22 +235,40 @@ class Changes(Room):
             has_new_template=new.template_version != old.template_version,
         )
 
-    def _save(self, connection: Connection, old: Resource, new: Resource) -> Resource:
-        write_history(connection, old)
-        saved = replace(new, version=old.version + 1, etag=new_etag(), updated_at=self.clock.now())
-        change_resource(
-            connection,
-            old.id,
-            properties=dict(saved.properties),
-            is_enabled=saved.is_enabled,
-            template_version=saved.template_version,
-            version=saved.version,
-            etag=saved.etag,
-            updated_at=saved.updated_at,
-            updated_by={"id": saved.updated_by.id, "name": saved.updated_by.name},
-            unique_name=free_name(connection, saved),
-        )
+    def _save(
+        self,
+        connection: Connection,
+        old: Resource,
+        new: Resource,
+        change: Change | None = None,
+    ) -> Resource:
+        saved = change_version(connection, old, replace(new, updated_at=self.clock.now()))
+        if change and change.secrets is not None:
+            write_secrets(connection, self.keys, saved.id, change.secrets)
+        change_resource(connection, saved.id, unique_name=free_name(connection, saved))
         return saved
+
+    def _foresee(
+        self, old: Resource, new: Resource, below: Sequence[Resource], change: Change
+    ) -> None:
+        """Tell a rehearsal what differs, and what people should know before they do it."""
+        if (rehearsal := REHEARSAL.get()) is None:
+            return
+        rehearsal.changes += change.planned(old)
+        for name, before, after in (
+            ("isEnabled", old.is_enabled, new.is_enabled),
+            ("templateVersion", old.template_version, new.template_version),
+        ):
+            if before != after:
+                rehearsal.changes.append(PlannedChange(name, before, after))
+        running = [each for each in (*below, old) if each.power is Power.RUNNING]
+        if old.is_enabled and not new.is_enabled and running:
+            names = ", ".join(each.display_name for each in running)
+            self.warn(f"What runs is stopped: {names}. Files stay.")
+        elif old.power is Power.RUNNING and change.names(old):
+            self.warn("What runs goes on as it is; a changed limit counts from the next start.")
+        for name in change.dropped:
+            self.warn(f"{name} is left out: the template has no place for it any more.")
 
     def _disable(
         self, connection: Connection, actor: Actor, resource: Resource, below: Sequence[Resource]
@@ -277,22 +312,18 @@ class Changes(Room):
         return found
 
 
-SYSTEM_NAMES = frozenset({"connection_uri", "is_exposed_externally"})
-"""Properties that Carrel sets; nobody can give or change them."""
-
-
-def _template_key(resource: Resource) -> tuple[ResourceKind, str, str, str]:
-    return (
-        resource.kind,
-        resource.template_parent,
-        resource.template_name,
-        resource.template_version,
-    )
-
-
-def _changed_names(old: Resource, new: Resource) -> list[str]:
-    names = sorted({*old.properties, *new.properties})
-    return [name for name in names if old.properties.get(name) != new.properties.get(name)]
+_DISABLE_FIRST = {
+    ResourceKind.WORKSPACE: "The workspace needs to be disabled before you can delete it",
+    ResourceKind.SERVICE: "The workspace service needs to be disabled before you can delete it",
+    ResourceKind.USER_RESOURCE: "The resource needs to be disabled before you can delete it",
+    ResourceKind.SHARED_SERVICE: "Shared service needs to be disabled before you can delete it",
+}
+_LOST = {
+    ResourceKind.WORKSPACE: "Every file, home and tool in the workspace is removed for good.",
+    ResourceKind.SERVICE: "Everybody's tools in it end. Files in the members' homes stay.",
+    ResourceKind.USER_RESOURCE: "What runs in it ends. Files in its owner's home stay.",
+    ResourceKind.SHARED_SERVICE: "No workspace can use it any more.",
+}
 
 
 def _verb(old: Resource, new: Resource) -> str:

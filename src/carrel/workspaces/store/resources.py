@@ -1,6 +1,7 @@
 """How are resources read from their tables, and written to them?"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,8 @@ from sqlalchemy import (
     update,
 )
 
-from carrel.core.actors import Actor
+from carrel.core.actors import Actor, system
+from carrel.core.ids import new_etag
 from carrel.workspaces.rules import (
     HistoryEntry,
     Person,
@@ -24,6 +26,7 @@ from carrel.workspaces.rules import (
     ResourceKind,
     status_word,
 )
+from carrel.workspaces.store.sealed import forget_secrets, give_back_range
 from carrel.workspaces.tables import host_ids, resource_history, resources
 
 _LOCK = 0x0CA88E2
@@ -168,7 +171,13 @@ def set_status(connection: Connection, resource_id: str, status: str) -> None:
 
 
 def bury_resource(connection: Connection, resource_id: str, now: datetime) -> None:
-    """Mark a resource as deleted; what must be unique among the living is given back."""
+    """Mark a resource as deleted; what must be unique among the living is given back.
+
+    Its secrets are erased, and its range of addresses is free again.
+    """
+    forget_secrets(connection, resource_id)
+    if cidr := give_back_range(connection, resource_id):
+        _take_from_workspace(connection, resource_id, cidr, now)
     change_resource(
         connection,
         resource_id,
@@ -179,6 +188,48 @@ def bury_resource(connection: Connection, resource_id: str, now: datetime) -> No
         is_enabled=False,
         status=status_word("uninstall", Progress.DONE),
     )
+
+
+def _take_from_workspace(
+    connection: Connection, resource_id: str, cidr: str, now: datetime
+) -> None:
+    """Take the range of a deleted service out of its workspace's `address_spaces`."""
+    service = find_resource(connection, resource_id)
+    if service is None or service.kind is ResourceKind.WORKSPACE:
+        return
+    workspace = find_resource(connection, service.workspace_id or "", is_locked=True)
+    if workspace is None:
+        return
+    held = workspace.properties.get("address_spaces", ())
+    left = [each for each in held if each != cidr]
+    change_version(
+        connection,
+        workspace,
+        replace(
+            workspace,
+            properties={**workspace.properties, "address_spaces": left},
+            updated_at=now,
+            updated_by=person(system("worker")),
+        ),
+    )
+
+
+def change_version(connection: Connection, old: Resource, new: Resource) -> Resource:
+    """Write what a change made of a resource; its former state goes into the history."""
+    write_history(connection, old)
+    saved = replace(new, version=old.version + 1, etag=new_etag())
+    change_resource(
+        connection,
+        old.id,
+        properties=dict(saved.properties),
+        is_enabled=saved.is_enabled,
+        template_version=saved.template_version,
+        version=saved.version,
+        etag=saved.etag,
+        updated_at=saved.updated_at,
+        updated_by=as_json(saved.updated_by),
+    )
+    return saved
 
 
 def write_history(connection: Connection, old: Resource) -> None:
