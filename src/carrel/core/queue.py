@@ -201,6 +201,19 @@ class Queue:
             )
         )
 
+    def revoke(self, connection: Connection, item: WorkItem) -> None:
+        """Take the item out of its holder's hands: due at once, the old lease worth nothing."""
+        connection.execute(
+            update(work_items)
+            .where(work_items.c.id == item.id)
+            .values(
+                owner=None,
+                leased_until=None,
+                run_after=self._clock.now(),
+                fence=work_items.c.fence + 1,
+            )
+        )
+
     def went_well(self, connection: Connection, item: WorkItem) -> None:
         """Forget the item's failures: it has come further. Costs nothing if there are none."""
         if item.failures:

@@ -63,6 +63,7 @@ class _Runtime(_Strict):
     command: list[str] = []
     prefix_style: Literal["keep", "strip"] = "keep"
     start_seconds: int = Field(60, ge=1, le=3600)
+    operation_minutes: float | None = Field(None, gt=0, le=10_080)
     limits: dict[str, str] = {}
 
 

@@ -8,7 +8,7 @@ the same for the way back.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, delete, select
 
@@ -20,6 +20,8 @@ from carrel.runtime.ports import Limits, Member, SandboxPlan, State, WorkspacePl
 from carrel.workspaces.clients import client_environment
 from carrel.workspaces.events import ResourceStopped, WorkspaceDeleted
 from carrel.workspaces.meters import Meters
+from carrel.workspaces.pipelines import changing
+from carrel.workspaces.pipelines.planning import CHANGE_MAIN, CHANGE_OTHER
 from carrel.workspaces.rules import (
     FIRST_PORT,
     LAST_PORT,
@@ -29,6 +31,7 @@ from carrel.workspaces.rules import (
     Power,
     Resource,
     RuntimeNeeds,
+    Step,
     Template,
 )
 from carrel.workspaces.service import Workspaces
@@ -55,7 +58,12 @@ class StepWork:
     resource: Resource
     """What this step is about: the operation's resource, or one below it."""
     operation: Operation
+    step: Step
     is_cancelled: Callable[[], bool] = lambda: False
+    say: Callable[[str], None] = lambda _: None
+    """Show a sentence about what goes on inside a long step; not every one is shown."""
+    left: list[str] = field(default_factory=list)
+    """Sentences about what an undo had to leave behind."""
 
     @property
     def workspace_id(self) -> str:
@@ -72,14 +80,20 @@ def _record_nothing(connection: Connection, work: StepWork) -> None:
     del connection, work
 
 
+Record = Callable[[Connection, StepWork], str | None]
+"""A half that writes; the message for people that it may return counts instead of `act`'s."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepKind:
     """One kind of step; `act` and `undo` return a message for people."""
 
     act: Callable[[StepWork], str] = _nothing
-    record: Callable[[Connection, StepWork], None] = _record_nothing
+    record: Record = _record_nothing
     undo: Callable[[StepWork], str] = _nothing
-    record_undo: Callable[[Connection, StepWork], None] = _record_nothing
+    record_undo: Record = _record_nothing
+    limit_seconds: float | None = None
+    """How long one try of it may take; None for the setting `step_minutes`."""
 
 
 # Workspaces -----------------------------------------------------------------------------------
@@ -369,5 +383,7 @@ STEPS: dict[str, StepKind] = {
     "remove_user_resource": StepKind(act=_stop, record=_record_user_resource_removed),
     "remove_service": StepKind(record=_bury),
     "remove_workspace": StepKind(act=_remove_workspace, record=_record_workspace_removed),
+    CHANGE_OTHER: StepKind(record=changing.change, record_undo=changing.change_back),
+    CHANGE_MAIN: StepKind(record=changing.change, record_undo=changing.change_back),
 }
-"""Every step that a plan may name (`plans.TITLES` has the same keys)."""
+"""Every step that a plan may name (`plans.TITLES` has those that stand in no pipeline)."""

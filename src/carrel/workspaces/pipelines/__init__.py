@@ -6,6 +6,7 @@ around a resource's own steps when an operation is asked for, `substitute` fills
 a reference, and `changing` holds what the worker does when it takes such a step.
 """
 
+from carrel.workspaces.pipelines.effects import changed_by
 from carrel.workspaces.pipelines.parsing import (
     MAIN,
     PipelineProperty,
@@ -14,7 +15,7 @@ from carrel.workspaces.pipelines.parsing import (
     step_of,
 )
 from carrel.workspaces.pipelines.planning import with_pipeline
-from carrel.workspaces.pipelines.substitution import changed_by, substitute, view
+from carrel.workspaces.pipelines.substitution import substitute, view
 
 __all__ = [
     "MAIN",

@@ -12,7 +12,6 @@ from copy import deepcopy
 from typing import Any
 
 from carrel.core.errors import InvalidRequest
-from carrel.workspaces.pipelines.parsing import PipelineProperty, PipelineStep
 from carrel.workspaces.rules import Resource
 
 _TOKEN = re.compile(r"\{\{\s*(resource(?:\.[^{}\s]+)?)\s*\}\}")
@@ -89,56 +88,3 @@ def _look_up(path: str, resource: Mapping[str, Any], parents: Sequence[Mapping[s
             return _NOWHERE
         found = found[part]
     return found
-
-
-# What a step makes of another resource's properties -------------------------------------------
-
-
-def changed_by(
-    step: PipelineStep,
-    current: Mapping[str, Any],
-    resource: Mapping[str, Any],
-    parents: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
-    """Return the patch that a step means for the resource whose properties are `current`.
-
-    Two settings of one property build on each other. `current` stays as it is.
-    """
-    patch: dict[str, Any] = {}
-    for each in step.properties:
-        value = substitute(each.value, resource, parents)
-        if each.type == "array" and each.array_action and not isinstance(value, list):
-            before = patch.get(each.name, current.get(each.name))
-            value = _array(each, before if isinstance(before, list) else [], value)
-        patch[each.name] = value
-    return patch
-
-
-def _array(rule: PipelineProperty, before: Sequence[Any], entry: Any) -> list[Any]:
-    after = list(deepcopy(before))
-    if rule.array_action == "overwrite":
-        return [entry]
-    if rule.array_action == "append":
-        return [*after, entry]
-    place = place_of(after, entry, rule.match_field)
-    if rule.array_action == "remove":
-        return after if place is None else after[:place] + after[place + 1 :]
-    if place is None:
-        return [*after, entry]
-    after[place] = entry
-    return after
-
-
-def place_of(entries: Sequence[Any], entry: Any, match_field: str) -> int | None:
-    """Return where the entry is that is the same by `match_field` (else by all), or None."""
-    wanted = _mark(entry, match_field)
-    for place, each in enumerate(entries):
-        if _mark(each, match_field) == wanted:
-            return place
-    return None
-
-
-def _mark(entry: Any, match_field: str) -> Any:
-    if match_field and isinstance(entry, Mapping) and match_field in entry:
-        return (match_field, entry[match_field])
-    return entry

@@ -30,6 +30,8 @@ class RuntimeNeeds:
     """Which property gives which limit: `memory_gib`, `cpus`, `disk_gib`, `processes`."""
     start_seconds: int = 60
     """How long the program may take until its port answers."""
+    operation_minutes: float | None = None
+    """How long an operation may run; None for the setting of that name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """How does an actor follow, stop or repeat an operation?"""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sqlalchemy import Connection
 
@@ -83,11 +82,17 @@ class Operations(Room):
                 operation=operation.id,
             )
             now = self.clock.now()
-            change_operation(connection, operation.id, cancel_requested=True, updated_at=now)
+            change_operation(
+                connection,
+                operation.id,
+                cancel_requested=True,
+                cancelled_by=actor.name,
+                updated_at=now,
+            )
             if operation.progress is Progress.WAITING:
                 self._end_unstarted(connection, operation, actor)
             self.queue.hasten(connection, OPERATION, resource.id)
-            return replace(self._operation(connection, actor, operation_id), was_cancelled=True)
+            return self._operation(connection, actor, operation_id)
 
     def retry_operation(self, actor: Actor, operation_id: str) -> Operation:
         """Try a failed operation again from its first step.
@@ -109,6 +114,8 @@ class Operations(Room):
                 updated_at=now,
                 is_final=False,
                 cancel_requested=False,
+                cancelled_by=None,
+                started_at=None,
             )
             for step in operation.steps:
                 change_step(
