@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 from carrel.airlock import pages as airlock_pages
 from carrel.airlock import routes as airlock_routes
+from carrel.airlock.desks import WorkspaceDesks
 from carrel.airlock.ports import Ground
 from carrel.airlock.scanners import standard_scanners
 from carrel.airlock.service import Airlock
@@ -58,9 +59,12 @@ from carrel.packages.software import Software
 from carrel.people import pages as people_pages
 from carrel.people import routes as people_routes
 from carrel.people.authenticator import RequestAuthenticator
+from carrel.people.issuer.keys import SigningKeys
 from carrel.people.proofs import local_proofs
 from carrel.people.service import People
+from carrel.people.tokens.bearer import access_tokens
 from carrel.people.tokens.identity import tre_identity
+from carrel.people.tokens.refusals import Refusals
 from carrel.portal import pages as portal_pages
 from carrel.portal.health import Health
 from carrel.portal.trail import AuditTrail
@@ -157,6 +161,7 @@ def build(
         store=FolderStore(settings.home / "airlock"),
         boxes=runtime,
         policies=workspaces,
+        desks=WorkspaceDesks(workspaces),
     )
     airlock = Airlock(ground)
     entrance = Entrance(
@@ -195,10 +200,19 @@ def build(
 
 def make_web(carrel: Carrel) -> FastAPI:
     """Return the HTTP application: API and portal."""
+    settings, clock = carrel.settings, carrel.clock
     authenticator = RequestAuthenticator(
-        people=carrel.people, keys=carrel.keys, settings=carrel.settings
+        people=carrel.people,
+        keys=carrel.keys,
+        settings=settings,
+        tokens=access_tokens(
+            carrel.people, settings, carrel.keys, clock, SigningKeys(settings.home, clock)
+        ),
+        refusals=Refusals(carrel.database, carrel.audit),
     )
-    return create_app(carrel.services, carrel.settings, authenticator, PAGES, APIS)
+    app = create_app(carrel.services, settings, authenticator, PAGES, APIS)
+    app.state.denied = authenticator.note_denied
+    return app
 
 
 def make_worker(carrel: Carrel, *, sweep_seconds: float = SWEEP_SECONDS) -> Worker:

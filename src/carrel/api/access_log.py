@@ -5,6 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from carrel.core.clock import monotonic
 from carrel.core.logs import one_request
+from carrel.core.web import route_template
 
 log = structlog.get_logger(__name__)
 
@@ -39,16 +40,7 @@ class AccessLog:
                 log.info(
                     "request",
                     method=method,
-                    route=route_template(scope),
+                    route=f"/api{route_template(scope)}",
                     status=status or 500,
                     ms=round((monotonic() - began_at) * 1000, 1),
                 )
-
-
-def route_template(scope: Scope) -> str:
-    """Return the path of the route that answered, its ids as names; "" if there was none."""
-    path: str = scope["path"] if "endpoint" in scope else ""
-    for name, value in (scope.get("path_params") or {}).items():
-        if isinstance(value, str) and value:
-            path = path.replace(f"/{value}", f"/{{{name}}}", 1)
-    return path

@@ -10,9 +10,11 @@ from starlette.middleware.cors import CORSMiddleware
 
 from carrel import __version__
 from carrel.api import audit, errors, health, swagger
+from carrel.api.access_log import AccessLog
 from carrel.api.bodies import BodyGuard
 from carrel.api.conditional import ConditionalGet
 from carrel.api.document import TITLE, make_document
+from carrel.api.limits import account_limits
 from carrel.api.middleware import RequestFrame, SecurityHeaders
 from carrel.api.strictness import check_fit
 from carrel.api.table import RouteTable
@@ -42,6 +44,7 @@ def create_app(
     app.state.services = services
     app.state.settings = settings
     app.state.authenticator = authenticator
+    app.state.limit = account_limits(settings)
     app.state.pages = make_environment()
     app.state.table = RouteTable(app.router.routes)
     errors.answer_errors(app)
@@ -72,6 +75,7 @@ def _middleware(app: FastAPI, settings: Settings) -> list[Middleware]:
     layers = [
         Middleware(SecurityHeaders, form_targets=[gateway_source(settings)]),
         Middleware(RequestFrame, table=table),
+        Middleware(AccessLog),
         Middleware(ConditionalGet),
         Middleware(BodyGuard, table=table),
     ]

@@ -4,7 +4,7 @@ RFC 9457 (Problem Details for HTTP APIs); the sentence alone for clients that wa
 AzureTRE answers. This is the only place that maps errors to HTTP.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -22,9 +22,11 @@ from carrel.api.table import RouteTable, is_for_programs
 from carrel.core.errors import (
     BadRequest,
     CarrelError,
+    Denied,
     InvalidRequest,
     NotAuthenticated,
     NotFound,
+    TooManyRequests,
     Unavailable,
 )
 from carrel.core.web import render
@@ -155,9 +157,19 @@ def answer(
     response.headers["Cache-Control"] = "no-store"
     if isinstance(error, Unavailable):
         response.headers.setdefault("Retry-After", "2")
+    if isinstance(error, TooManyRequests):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, Denied):
+        _note_denied(request, error)
     if isinstance(error, NotAuthenticated) and not is_for_people(request):
         response.headers.setdefault("WWW-Authenticate", "Bearer")
     return response
+
+
+def _note_denied(request: Request, error: Denied) -> None:
+    note: Callable[[Request, Denied], None] | None = getattr(request.app.state, "denied", None)
+    if note is not None:
+        note(request, error)
 
 
 def answer_program(request: Request, error: CarrelError, request_id: str) -> Response:

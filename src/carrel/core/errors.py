@@ -8,6 +8,7 @@ CarrelError                     500
 ├── NotFound                    404  absent, or not yours to know about
 ├── Conflict                    409  stale etag, duplicate, busy
 │   └── IllegalTransition       409  the state machine has no such move
+├── TooManyRequests             429  too often; says when to come again
 └── OutsideFailure              502  something outside failed for good
     ├── Unavailable             503  a retry may succeed
     └── IsolationNotEnforced    500  a promise cannot be kept: stop, tell a person
@@ -79,6 +80,24 @@ class IllegalTransition(Conflict):
     """The state machine has no such move."""
 
     code = "illegal_transition"
+
+
+class TooManyRequests(CarrelError):
+    """Somebody asks too often; a later retry will succeed."""
+
+    status = 429
+    code = "too_many_requests"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: int = 60,
+        log_detail: str = "",
+        field: str | None = None,
+    ) -> None:
+        super().__init__(message, log_detail=log_detail, field=field)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class OutsideFailure(CarrelError):

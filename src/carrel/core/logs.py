@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
@@ -24,6 +25,7 @@ _BEARER = re.compile(r"\b((?:bearer|basic|token)\s+)[A-Za-z0-9._~+/=-]{8,}", re.
 _COOKIE = re.compile(r"(__Host-[a-z-]+=)[^;\s\"']+", re.IGNORECASE)
 _USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^/\s@]+(@)", re.IGNORECASE)
 _DEEPEST = 6
+_WHO: ContextVar[dict[str, str] | None] = ContextVar("carrel_who", default=None)
 
 
 def configure(role: str, level: str = "info") -> None:
@@ -34,6 +36,7 @@ def configure(role: str, level: str = "info") -> None:
     number = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [
         merge_contextvars,
+        _add_who,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
@@ -76,6 +79,33 @@ def context(**ids: str | None) -> Iterator[None]:
         yield
     finally:
         reset_contextvars(**tokens)
+
+
+@contextmanager
+def one_request() -> Iterator[Mapping[str, str]]:
+    """Let every line of this request say who asks, once `note_who` knows; yields what is known.
+
+    The ids lie in one object, because what a thread binds is not seen outside of the thread.
+    """
+    who: dict[str, str] = {}
+    token = _WHO.set(who)
+    try:
+        yield who
+    finally:
+        _WHO.reset(token)
+
+
+def note_who(**ids: str) -> None:
+    """Say who sends the present request (actor, audience); does nothing outside of one."""
+    who = _WHO.get()
+    if who is not None:
+        who.update(ids)
+
+
+def _add_who(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Any:
+    for name, value in (_WHO.get() or {}).items():
+        event.setdefault(name, value)
+    return event
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

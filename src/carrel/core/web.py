@@ -52,6 +52,14 @@ class Services:
         return cast("T", self._by_type[kind])
 
 
+def route_template(scope: Mapping[str, Any]) -> str:
+    """Return the path of the route that took a request, ids as names; "" if there is none.
+
+    Of a route below `/api`, what comes after it.
+    """
+    return str(getattr(scope.get("route"), "path", ""))
+
+
 def provide(kind: type[T]) -> Callable[[Request], Awaitable[T]]:
     """Return a FastAPI dependency that gives the service of type `kind`."""
 

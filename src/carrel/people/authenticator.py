@@ -12,7 +12,11 @@ from carrel.core.actors import Actor
 from carrel.core.errors import Denied
 from carrel.core.secrets import KeyRing
 from carrel.core.settings import Settings
+from carrel.core.web import audience_of, route_template
 from carrel.people.service import People
+from carrel.people.tokens.bearer import AccessTokens
+from carrel.people.tokens.refusals import Refusals
+from carrel.people.tokens.rules import TokenRefused
 
 COOKIE: Final = "__Host-carrel"
 CSRF_HEADER: Final = "X-CSRF-Token"
@@ -28,16 +32,26 @@ _FORGED = (
 class RequestAuthenticator:
     """Implements `core.web.Authenticator` over the people room."""
 
-    def __init__(self, *, people: People, keys: KeyRing, settings: Settings) -> None:
+    def __init__(
+        self,
+        *,
+        people: People,
+        keys: KeyRing,
+        settings: Settings,
+        tokens: AccessTokens | None = None,
+        refusals: Refusals | None = None,
+    ) -> None:
         self._people = people
         self._keys = keys
         self._settings = settings
+        self._tokens = tokens
+        self._refusals = refusals
 
     def authenticate(self, request: Request) -> Actor | None:
         """Return who sent the request, or None for nobody.
 
         Raises `Denied` for a browser's changing request from another site or without the token
-        of its session.
+        of its session, `TokenRefused` for an access token that does not hold here.
         """
         if "authorization" in request.headers:
             return self._program(request)
@@ -74,10 +88,37 @@ class RequestAuthenticator:
         """Take the cookie back."""
         response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
 
+    def note_denied(self, request: Request, error: Denied) -> None:
+        """Record that somebody known tried to change what they may not, but not too often."""
+        actor: Actor | None = getattr(request.state, "actor", None)
+        if self._refusals is None or actor is None or request.method in SAFE_METHODS:
+            return
+        self._refusals.deny(actor, request.method, route_template(request.scope), str(error))
+
     def _program(self, request: Request) -> Actor | None:
         token = bearer_token(request.headers["authorization"])
-        found = self._people.find_session(token, request_id=_request_id(request)) if token else None
+        if token is None:
+            return None
+        if self._tokens is not None and "." in token and _is_api(request):
+            return self._holder(self._tokens, token, request)
+        found = self._people.find_session(token, request_id=_request_id(request))
         return found[0] if found and found[1].kind == "api" else None
+
+    def _holder(self, tokens: AccessTokens, token: str, request: Request) -> Actor:
+        """Return who holds an access token. Session tokens have no dot in them."""
+        mark = audience_of(request.scope["endpoint"], route_template(request.scope))
+        try:
+            return tokens.actor(
+                token,
+                mark,
+                workspace_id=request.path_params.get("workspace_id"),
+                request_id=_request_id(request),
+            )
+        except TokenRefused as refused:
+            if self._refusals is not None:
+                client = request.client.host if request.client else "unknown"
+                self._refusals.refuse(refused, client, _request_id(request))
+            raise
 
     def _check_token(self, request: Request, session_id: str) -> None:
         offered = request.headers.get(CSRF_HEADER) or _form_field(request)
@@ -122,3 +163,8 @@ async def _parsed(request: Request) -> FormData:
 
 def _request_id(request: Request) -> str | None:
     return getattr(request.state, "request_id", None)
+
+
+def _is_api(request: Request) -> bool:
+    """Whether the API was asked; access tokens are good for nothing else."""
+    return request.scope["path"].startswith("/api/") and "endpoint" in request.scope

@@ -52,6 +52,6 @@ class LocalPasswords:
                 select(accounts).where(accounts.c.username == username)
             ).one_or_none()
         fits = self._passwords.fits(password, row.password_hash if row else None)
-        if row is None or not fits or not row.is_active:
+        if row is None or not fits or not row.is_active or row.kind != "person":
             return None
         return ExternalIdentity("local", row.id, row.username, row.display_name, row.email)

@@ -31,11 +31,15 @@ SIGN_IN_FAILED = (
 NO_WORKSPACE = "There is no such workspace, or you are not one of its members."
 
 SessionKind = Literal["browser", "api"]
+AccountKind = Literal["person", "application"]
+UserManagement = Literal["owners", "admins", "off"]
+SECRET_DAYS_MOST = 730
+"""An application's secret lives no longer than this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A person who may sign in."""
+    """A person who may sign in, or an application that gets access tokens."""
 
     id: str
     username: str
@@ -45,6 +49,29 @@ class Account:
     has_totp: bool
     is_active: bool
     created_at: datetime
+    kind: AccountKind = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A program with an account of its own, which proves itself by a secret."""
+
+    client_id: str
+    account_id: str
+    name: str
+    tre_roles: frozenset[TreRole]
+    is_active: bool
+    created_at: datetime
+    secret_made_at: datetime
+    secret_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalLink:
+    """Somebody's name with another issuer, standing for an account here."""
+
+    issuer: str
+    subject: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +213,61 @@ def check_admin(actor: Actor) -> None:
         raise Denied("Only a TRE administrator may do this.")
 
 
-def check_may_manage_members(actor: Actor, workspace_id: str) -> None:
-    """Raise unless the actor owns the workspace, administers the TRE or is a part of Carrel."""
-    if actor.is_admin or actor.is_system:
+def check_may_manage_members(
+    actor: Actor, workspace_id: str, policy: UserManagement = "owners"
+) -> None:
+    """Raise unless the actor may change roles: an owner, an administrator, a part of Carrel.
+
+    `policy` is the setting `user_management`.
+    """
+    if actor.is_system:
         return
-    if not actor.is_member(workspace_id):
+    if not (actor.is_admin or actor.is_member(workspace_id)):
         raise NotFound(NO_WORKSPACE)
+    if policy == "off":
+        raise Denied(
+            "User management is switched off in this TRE. Roles in workspaces are given where "
+            "the site keeps them; a TRE administrator knows where."
+        )
+    if actor.is_admin:
+        return
+    if policy == "admins":
+        raise Denied("Only a TRE administrator may change the roles of a workspace in this TRE.")
     if WorkspaceRole.OWNER not in actor.roles_in(workspace_id):
         raise Denied("Only an owner of this workspace or a TRE administrator may change its roles.")
+
+
+def check_secret_days(days: int) -> int:
+    """Return for how many days a secret holds. Raises `InvalidRequest`."""
+    if not 1 <= days <= SECRET_DAYS_MOST:
+        raise InvalidRequest(
+            f"A secret holds for 1 to {SECRET_DAYS_MOST} days. Choose a number in between.",
+            field="secret_days",
+        )
+    return days
+
+
+def free_username(wanted: str, number: int) -> str:
+    """Return the `number`th user name to try for somebody whom another issuer calls `wanted`."""
+    plain = unicodedata.normalize("NFKD", wanted.partition("@")[0]).encode("ascii", "ignore")
+    name = re.sub(r"[^a-z0-9_-]+", "-", plain.decode().lower()).strip("-_")
+    if not name or not name[0].isalpha():
+        name = f"p{name}"
+    return name[:32] if number == 0 else f"{name[:27]}-{number + 1}"
+
+
+def plausible_name(name: str) -> str:
+    """Return a display name made of what another issuer says."""
+    plain = " ".join("".join(filter(str.isprintable, name)).split())[:100].strip()
+    return plain or "Somebody without a name"
+
+
+def plausible_email(email: str) -> str | None:
+    """Return the address if it looks like one."""
+    try:
+        return check_email(email)
+    except InvalidRequest:
+        return None
 
 
 def check_may_see_members(actor: Actor, workspace_id: str) -> None:

@@ -18,6 +18,7 @@ accounts = Table(
     Column("is_active", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("kind", String(16), nullable=False, server_default="person"),  # or `application`
+    Column("tokens_from", Moment),  # access tokens that were made earlier are over
 )
 
 applications = Table(

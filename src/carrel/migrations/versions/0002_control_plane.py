@@ -18,6 +18,7 @@ def upgrade() -> None:
     _resources()
     _operations()
     _lists()
+    _airlock()
 
 
 def _resources() -> None:
@@ -56,6 +57,7 @@ def _applications() -> None:
         "accounts",
         sa.Column("kind", sa.String(length=16), nullable=False, server_default="person"),
     )
+    op.add_column("accounts", sa.Column("tokens_from", sa.String(length=32)))
     op.create_table(
         "applications",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -210,3 +212,62 @@ def _issuer() -> None:
     op.create_index(op.f("ix_device_codes_account_id"), "device_codes", ["account_id"])
     op.create_index(op.f("ix_device_codes_address"), "device_codes", ["address"])
     op.create_index(op.f("ix_device_codes_expires_at"), "device_codes", ["expires_at"])
+
+
+def _airlock() -> None:
+    op.add_column("airlock_reviews", sa.Column("has_named_seal", sa.Boolean()))
+    op.create_table(
+        "airlock_review_resources",
+        _request(),
+        sa.Column("reviewer_id", sa.String(length=64), nullable=False),
+        sa.Column("workspace_id", sa.String(length=36), nullable=False),
+        sa.Column("workspace_service_id", sa.String(length=36), nullable=False),
+        sa.Column("user_resource_id", sa.String(length=36), nullable=False),
+        _of_request("airlock_review_resources"),
+        sa.PrimaryKeyConstraint(
+            "request_id", "reviewer_id", name=op.f("pk_airlock_review_resources")
+        ),
+    )
+    op.create_table(
+        "airlock_links",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        _request(),
+        sa.Column("token_sha256", sa.String(length=64), nullable=False),
+        sa.Column("account_id", sa.String(length=64), nullable=False),
+        sa.Column("place", sa.String(length=16), nullable=False),
+        sa.Column("made_at", sa.String(length=32), nullable=False),
+        sa.Column("expires_at", sa.String(length=32), nullable=False),
+        sa.Column("revoked_at", sa.String(length=32)),
+        _of_request("airlock_links"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_airlock_links")),
+        sa.UniqueConstraint("token_sha256", name=op.f("uq_airlock_links_token_sha256")),
+    )
+    op.create_index(op.f("ix_airlock_links_request_id"), "airlock_links", ["request_id"])
+    op.create_table(
+        "airlock_blocks",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        _request(),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("block_id", sa.String(length=128), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("added_at", sa.String(length=32), nullable=False),
+        _of_request("airlock_blocks"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_airlock_blocks")),
+        sa.UniqueConstraint(
+            "request_id", "name", "block_id", name=op.f("uq_airlock_blocks_request_id")
+        ),
+    )
+    op.create_index(op.f("ix_airlock_blocks_request_id"), "airlock_blocks", ["request_id"])
+
+
+def _request() -> sa.Column[str]:
+    return sa.Column("request_id", sa.String(length=36), nullable=False)
+
+
+def _of_request(table: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(
+        ["request_id"],
+        ["airlock_requests.id"],
+        name=op.f(f"fk_{table}_request_id_airlock_requests"),
+        ondelete="CASCADE",
+    )

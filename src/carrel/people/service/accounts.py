@@ -69,7 +69,7 @@ class Accounts(Room):
             return make_account(row, tre_roles)
 
     def list_accounts(self, actor: Actor) -> Sequence[Account]:
-        """Return every account, by user name. Only for administrators."""
+        """Return every account, applications' too, by user name. Only for administrators."""
         check_admin(actor)
         with self._database.read() as connection:
             roles: dict[str, set[TreRole]] = defaultdict(set)
@@ -121,6 +121,7 @@ class Accounts(Room):
             self._audit.append(connection, actor, action, account_id, username=before.username)
             if not active:
                 self._end_sessions(connection, actor, account_id)
+                self._end_access_tokens(connection, account_id)
                 bump_access_epoch(connection)
                 self._events.publish(connection, AccountDisabled(account_id))
             return make_account(changed, before.tre_roles)
@@ -139,7 +140,11 @@ class Accounts(Room):
         admins = (
             select(accounts.c.id)
             .join(account_roles)
-            .where(account_roles.c.role == TreRole.ADMIN, accounts.c.is_active)
+            .where(
+                account_roles.c.role == TreRole.ADMIN,
+                accounts.c.is_active,
+                accounts.c.kind == "person",
+            )
             .order_by(accounts.c.id)
         )
         return connection.execute(locked(admins, connection, of=accounts)).scalars().all()

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, select
+from sqlalchemy import Connection, Row, Select, Table, select, update
 
 from carrel.core.actors import Actor, TreRole
 from carrel.core.audit import Audit
@@ -59,6 +59,14 @@ class Room:
         roles = select(account_roles.c.role).where(account_roles.c.account_id == row.id)
         return make_account(row, frozenset(map(TreRole, connection.execute(roles).scalars())))
 
+    def _end_access_tokens(self, connection: Connection, account_id: str) -> None:
+        """Let no access token count any more that was made until now."""
+        connection.execute(
+            update(accounts)
+            .where(accounts.c.id == account_id)
+            .values(tokens_from=self._clock.now())
+        )
+
     def _end_sessions(
         self, connection: Connection, actor: Actor, account_id: str, *, keep: str | None = None
     ) -> int:
@@ -88,6 +96,7 @@ def make_account(row: Row[Any], roles: frozenset[TreRole]) -> Account:
         has_totp=row.totp_secret is not None,
         is_active=row.is_active,
         created_at=row.created_at,
+        kind=row.kind,
     )
 
 

@@ -59,12 +59,17 @@ class Guesses:
             .values(failures=table.c.failures - 1, wait_until=None)
         )
 
-    def refuse(self, connection: Connection, username: str, client: str) -> None:
-        """Record that the attempt was wrong, and that a wait begins if one does."""
+    def refuse(
+        self, connection: Connection, username: str, client: str, *, subject: str | None = None
+    ) -> None:
+        """Record that the attempt was wrong, and that a wait begins if one does.
+
+        `subject` is whose proof was offered, if it is known and not an account's name.
+        """
         now = self._clock.now()
         # The name itself is not recorded: people type passwords into the wrong field.
         query = select(accounts.c.id).where(accounts.c.username == username)
-        subject = connection.execute(query).scalar() or "unknown"
+        subject = subject or connection.execute(query).scalar() or "unknown"
         self._audit.append(connection, _STRANGER, "session.refused", subject, client=client)
         for key in _keys(username, client):
             state = _failures(connection, key)

@@ -44,19 +44,23 @@ class Members(Room):
         May be called twice. Raises `Conflict` for a disabled account, `NotFound` if there is no
         such workspace or account.
         """
-        check_may_manage_members(actor, workspace_id)
+        return self.assign_roles(actor, workspace_id, [account_id], role)[0]
+
+    def assign_roles(
+        self, actor: Actor, workspace_id: str, account_ids: Sequence[str], role: WorkspaceRole
+    ) -> Sequence[Membership]:
+        """Give several accounts a role: all of them, or none if one cannot have it.
+
+        May be called twice. Raises as `assign_role` does.
+        """
+        self._check_may_manage(actor, workspace_id)
+        made: dict[str, Membership] = {}
         with self._database.write() as connection:
             if not self._is_workspace(connection, workspace_id):
                 raise NotFound(NO_WORKSPACE)
-            row = self._row(connection, account_id)
-            if not row.is_active:
-                raise Conflict("This account is disabled. Enable it before you give it a role.")
-            held = self._key(workspace_id, account_id, role)
-            if connection.execute(select(memberships).where(*held)).first() is None:
-                self._insert(connection, actor, workspace_id, account_id, role)
-            return Membership(
-                account_id, row.username, row.display_name, workspace_id, role, row.email
-            )
+            for account_id in sorted(set(account_ids)):  # in one order, so nobody deadlocks
+                made[account_id] = self._assign(connection, actor, workspace_id, account_id, role)
+        return [made[account_id] for account_id in account_ids]
 
     def remove_role(
         self, actor: Actor, workspace_id: str, account_id: str, role: WorkspaceRole
@@ -65,8 +69,10 @@ class Members(Room):
 
         Raises `Conflict` for the last owner of a workspace.
         """
-        check_may_manage_members(actor, workspace_id)
+        self._check_may_manage(actor, workspace_id)
         with self._database.write() as connection:
+            if not self._is_workspace(connection, workspace_id):
+                raise NotFound(NO_WORKSPACE)
             self._row(connection, account_id)
             held = self._key(workspace_id, account_id, role)
             if connection.execute(select(memberships).where(*held)).first() is None:
@@ -112,7 +118,10 @@ class Members(Room):
         self, actor: Actor, workspace_id: str, wanted: str, *, limit: int = 5
     ) -> Sequence[Account]:
         """Return active accounts whose name begins with `wanted`; for who may give roles."""
-        check_may_manage_members(actor, workspace_id)
+        self._check_may_manage(actor, workspace_id)
+        with self._database.read() as connection:
+            if not self._is_workspace(connection, workspace_id):
+                raise NotFound(NO_WORKSPACE)
         name = func.lower(accounts.c.display_name)
         start = wanted.strip().lower()
         begins = accounts.c.username.startswith(start, autoescape=True) | name.startswith(
@@ -135,6 +144,25 @@ class Members(Room):
     def bump_access_epoch(self, connection: Connection) -> None:
         """Move the counter, in the same transaction as what takes access away."""
         bump_access_epoch(connection)
+
+    def _check_may_manage(self, actor: Actor, workspace_id: str) -> None:
+        check_may_manage_members(actor, workspace_id, self._settings.user_management)
+
+    def _assign(
+        self,
+        connection: Connection,
+        actor: Actor,
+        workspace_id: str,
+        account_id: str,
+        role: WorkspaceRole,
+    ) -> Membership:
+        row = self._row(connection, account_id)
+        if not row.is_active:
+            raise Conflict("This account is disabled. Enable it before you give it a role.")
+        held = self._key(workspace_id, account_id, role)
+        if connection.execute(select(memberships).where(*held)).first() is None:
+            self._insert(connection, actor, workspace_id, account_id, role)
+        return Membership(account_id, row.username, row.display_name, workspace_id, role, row.email)
 
     def _insert(
         self,

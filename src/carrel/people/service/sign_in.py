@@ -57,7 +57,13 @@ class SignIn(SecondFactor):
     def begin_session(
         self, connection: Connection, account_id: str, *, kind: SessionKind, client: str
     ) -> SignedIn:
-        """Begin a session in this transaction, for the issuer: the person proved it elsewhere."""
+        """Begin a session in the caller's transaction, for a person who has proved who they are.
+
+        Raises `NotAuthenticated` if the account is disabled or an application's.
+        """
+        row = self._row(connection, account_id)
+        if not row.is_active or row.kind != "person":
+            raise NotAuthenticated("This account cannot sign in. Ask a TRE administrator.")
         return self._begin(connection, account_id, kind, client)
 
     def sign_out(self, token: str) -> None:

@@ -31,18 +31,23 @@ class SecondFactor(Room):
             self._set(connection, actor.id, password_hash=hashed)
             self._audit.append(connection, actor, "account.password_changed", actor.id)
             self._end_sessions(connection, actor, actor.id, keep=actor.session_id)
+            self._end_access_tokens(connection, actor.id)
 
     def reset_password(self, actor: Actor, account_id: str, password: str) -> None:
         """Set the password of somebody who forgot it; ends their sessions. For administrators."""
         check_admin(actor)
         with self._database.read() as connection:
-            username = str(self._row(connection, account_id).username)
+            row = self._row(connection, account_id)
+        if row.kind != "person":
+            raise Conflict("An application has no password. Give it a new secret instead.")
+        username = str(row.username)
         hashed = self._proofs.passwords.hash(check_password(password, username))
         with self._database.write() as connection:
             self._row(connection, account_id)
             self._set(connection, account_id, password_hash=hashed)
             self._audit.append(connection, actor, "account.password_reset", account_id)
             self._end_sessions(connection, actor, account_id, keep=actor.session_id)
+            self._end_access_tokens(connection, account_id)
 
     def check_own_password(self, actor: Actor, password: str) -> str:
         """Return the user name if this is the actor's own password. Raises `Denied`.
