@@ -270,7 +270,7 @@ def test_members_see_their_own_user_resources_and_owners_all(house):
     assert [each.id for each in listed(one, workspace.id, service.id)] == [labs[0].id]
     owner = house.person(workspace, OWNER)
     assert len(listed(owner, workspace.id, service.id)) == 2
-    with pytest.raises(NotFound):
+    with pytest.raises(Denied, match="belongs to another member"):
         house.workspaces.get_resource(one, labs[1].id)
 
 

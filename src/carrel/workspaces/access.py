@@ -6,7 +6,8 @@
 - A shared service is seen by everybody, and managed by administrators.
 
 Nobody but its owner ever *opens* a user resource (`may_open`), administrators included.
-What one may not see is not found; what one sees and may not change is denied.
+What one may not see is not found; what one sees and may not change is denied. Another member's
+user resource is denied too, as in AzureTRE: its id says no more than that it is there.
 """
 
 from collections.abc import Iterable
@@ -73,10 +74,18 @@ def not_found(kind: ResourceKind | None = None) -> NotFound:
 
 
 def check_may_see(actor: Actor, resource: Resource | None) -> Resource:
-    """Return the resource. Raises `NotFound` unless the actor may know about it."""
-    if resource is None or not may_see(actor, resource):
-        raise not_found(resource.kind if resource else None)
-    return resource
+    """Return the resource. Raises `NotFound` unless the actor may know about it.
+
+    A member who asks for another member's user resource is `Denied`.
+    """
+    if resource is not None and may_see(actor, resource):
+        return resource
+    if resource is not None and actor.is_member(resource.workspace_id or ""):
+        raise Denied(
+            "Workspace Researcher or Owner rights are required: this user resource belongs to "
+            "another member, so only they and the workspace's owners can reach it."
+        )
+    raise not_found(resource.kind if resource else None)
 
 
 def check_may_manage(actor: Actor, resource: Resource | None) -> Resource:
@@ -91,9 +100,14 @@ def check_may_manage(actor: Actor, resource: Resource | None) -> Resource:
 
 
 def check_may_follow(actor: Actor, resource: Resource | None) -> Resource:
-    """Return the resource. Raises `NotFound` unless its operations are the actor's to read."""
-    if resource is None or not may_follow(actor, resource):
-        raise not_found(resource.kind if resource else None)
+    """Return the resource. Raises `NotFound` or `Denied` unless the actor may follow it."""
+    resource = check_may_see(actor, resource)
+    if not may_follow(actor, resource):
+        who = "TRE administrators" if resource.workspace_id is None else "The workspace's owners"
+        raise Denied(
+            f"{who} can read the operations and history of this {_NAMES[resource.kind]}; "
+            "ask one of them."
+        )
     return resource
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from carrel.core.errors import InvalidRequest
 from carrel.core.web import ActorDep, provide
 from carrel.workspaces.rules import Resource, ResourceKind
 from carrel.workspaces.service import Workspaces
@@ -16,7 +17,36 @@ USER_RESOURCE = f"{SERVICE}/user-resources/{{resource_id}}"
 SHARED_SERVICE = "/shared-services/{shared_service_id}"
 
 WorkspacesDep = Annotated[Workspaces, Depends(provide(Workspaces))]
-EtagDep = Annotated[str, Header(description="The resource's `_etag`, or `*` for any.")]
+
+
+def sent_etag(
+    etag: Annotated[
+        str | None, Header(max_length=200, description="The resource's `_etag`, or `*` for any.")
+    ] = None,
+    if_match: Annotated[
+        str | None,
+        Header(alias="If-Match", max_length=200, description="The same, as HTTP has it."),
+    ] = None,
+) -> str:
+    """Return the etag that a client saw, without quotes. Raises `InvalidRequest` without one."""
+    sent = etag if etag is not None else if_match
+    if sent is None:
+        raise InvalidRequest(
+            "Field etag (in the header): Field required. Send the resource's _etag as you read "
+            "it, or * to change whatever is there.",
+            field="etag",
+        )
+    return sent.strip().removeprefix("W/").strip('"')
+
+
+EtagDep = Annotated[str, Depends(sent_etag)]
+DryRunDep = Annotated[
+    bool,
+    Query(
+        alias="dry_run",
+        description="Change nothing; answer 200 with the plan of what would happen.",
+    ),
+]
 KeyDep = Annotated[
     str | None,
     Header(
@@ -40,6 +70,12 @@ class CreateBody(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
     template_name: str = Field(alias="templateName", max_length=64)
     properties: dict[str, Any] = {}
+    template_version: str | None = Field(
+        None,
+        alias="templateVersion",
+        max_length=32,
+        description="A version chosen on purpose; without it the current one.",
+    )
 
 
 class PatchBody(BaseModel):

@@ -17,6 +17,7 @@ from carrel.workspaces.routes.bodies import (
     USER_RESOURCE,
     WORKSPACE,
     CreateBody,
+    DryRunDep,
     EtagDep,
     ForceDep,
     KeyDep,
@@ -29,9 +30,9 @@ from carrel.workspaces.routes.bodies import (
     the_user_resource,
     the_workspace,
 )
+from carrel.workspaces.routes.plans import carried_out
 from carrel.workspaces.routes.shapes import (
     ONE,
-    accepted,
     answer,
     operation_json,
     resource_json,
@@ -45,13 +46,27 @@ K = ResourceKind
 
 @router.post("/workspaces", status_code=202, tags=["workspaces"])
 def create_workspace(
-    body: CreateBody, actor: ActorDep, workspaces: WorkspacesDep, key: KeyDep = None
+    body: CreateBody,
+    actor: ActorDep,
+    workspaces: WorkspacesDep,
+    key: KeyDep = None,
+    is_dry_run: DryRunDep = False,
 ) -> Response:
-    """Create a workspace. For administrators."""
-    _, operation = workspaces.create_workspace(
-        actor, body.template_name, body.properties, idempotency_key=key
+    """Create a workspace. For administrators.
+
+    Without `workspace_owner_object_id` the caller becomes its owner; with an empty one nobody.
+    """
+    return carried_out(
+        workspaces,
+        lambda: workspaces.create_workspace(
+            actor,
+            body.template_name,
+            body.properties,
+            idempotency_key=None if is_dry_run else key,
+            template_version=body.template_version,
+        ),
+        is_dry_run=is_dry_run,
     )
-    return accepted(operation)
 
 
 @router.post(f"{WORKSPACE}/workspace-services", status_code=202, tags=["workspace services"])
@@ -61,12 +76,21 @@ def create_service(
     actor: ActorDep,
     workspaces: WorkspacesDep,
     key: KeyDep = None,
+    is_dry_run: DryRunDep = False,
 ) -> Response:
     """Add a service to a workspace. For its owners and administrators."""
-    _, operation = workspaces.create_service(
-        actor, workspace.id, body.template_name, body.properties, idempotency_key=key
+    return carried_out(
+        workspaces,
+        lambda: workspaces.create_service(
+            actor,
+            workspace.id,
+            body.template_name,
+            body.properties,
+            idempotency_key=None if is_dry_run else key,
+            template_version=body.template_version,
+        ),
+        is_dry_run=is_dry_run,
     )
-    return accepted(operation)
 
 
 @router.post(f"{SERVICE}/user-resources", status_code=202, tags=["user resources"])
@@ -76,17 +100,25 @@ def create_user_resource(
     actor: ActorDep,
     workspaces: WorkspacesDep,
     key: KeyDep = None,
+    is_dry_run: DryRunDep = False,
 ) -> Response:
-    """Make a user resource for the caller. For members of the workspace."""
-    _, operation = workspaces.create_user_resource(
-        actor,
-        service.workspace_id or "",
-        service.id,
-        body.template_name,
-        body.properties,
-        idempotency_key=key,
+    """Make a user resource for the caller. For members of the workspace.
+
+    With `assign_to_another_user: true` and `owner_id` it is for another member; owners only.
+    """
+    return carried_out(
+        workspaces,
+        lambda: workspaces.create_user_resource(
+            actor,
+            service.workspace_id or "",
+            service.id,
+            body.template_name,
+            body.properties,
+            idempotency_key=None if is_dry_run else key,
+            template_version=body.template_version,
+        ),
+        is_dry_run=is_dry_run,
     )
-    return accepted(operation)
 
 
 @router.get(f"{USER_RESOURCE}/output", tags=["user resources"])
@@ -104,13 +136,24 @@ def get_output(
 
 @router.post("/shared-services", status_code=202, tags=["shared services"])
 def create_shared_service(
-    body: CreateBody, actor: ActorDep, workspaces: WorkspacesDep, key: KeyDep = None
+    body: CreateBody,
+    actor: ActorDep,
+    workspaces: WorkspacesDep,
+    key: KeyDep = None,
+    is_dry_run: DryRunDep = False,
 ) -> Response:
     """Create a shared service. For administrators."""
-    _, operation = workspaces.create_shared_service(
-        actor, body.template_name, body.properties, idempotency_key=key
+    return carried_out(
+        workspaces,
+        lambda: workspaces.create_shared_service(
+            actor,
+            body.template_name,
+            body.properties,
+            idempotency_key=None if is_dry_run else key,
+            template_version=body.template_version,
+        ),
+        is_dry_run=is_dry_run,
     )
-    return accepted(operation)
 
 
 def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) -> None:
@@ -128,30 +171,41 @@ def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) ->
         return answer({ONE[kind]: shown})
 
     @common.patch(path, status_code=202, name=f"update_{name}")
-    def update(
+    def update(  # noqa: PLR0913, PLR0917 - one parameter for each part of the request
         found: FoundDep,
         body: PatchBody,
         etag: EtagDep,
         actor: ActorDep,
         workspaces: WorkspacesDep,
         force: ForceDep = False,
+        is_dry_run: DryRunDep = False,
     ) -> Response:
         """Change the resource's properties or template version, enable or disable it."""
-        _, operation = workspaces.update(
-            actor,
-            found.id,
-            etag=etag.strip('"'),
-            properties=body.properties,
-            is_enabled=body.is_enabled,
-            template_version=body.template_version,
-            is_forced=force,
+        return carried_out(
+            workspaces,
+            lambda: workspaces.update(
+                actor,
+                found.id,
+                etag=etag,
+                properties=body.properties,
+                is_enabled=body.is_enabled,
+                template_version=body.template_version,
+                is_forced=force,
+            ),
+            is_dry_run=is_dry_run,
         )
-        return accepted(operation)
 
     @common.delete(path, name=f"delete_{name}")
-    def delete(found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
+    def delete(
+        found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep, is_dry_run: DryRunDep = False
+    ) -> Response:
         """Delete the resource and everything below it; all must be disabled before."""
-        return accepted(workspaces.delete(actor, found.id), status=200)
+        return carried_out(
+            workspaces,
+            lambda: workspaces.delete(actor, found.id),
+            is_dry_run=is_dry_run,
+            status=200,
+        )
 
     @common.post(f"{path}/invoke-action", status_code=202, name=f"invoke_{name}_action")
     def invoke_action(
@@ -159,9 +213,14 @@ def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) ->
         actor: ActorDep,
         workspaces: WorkspacesDep,
         action: Annotated[str, Query(max_length=64)],
+        is_dry_run: DryRunDep = False,
     ) -> Response:
         """Do what the template offers besides, for instance `start`, `stop`, `restart`."""
-        return accepted(workspaces.invoke_action(actor, found.id, action))
+        return carried_out(
+            workspaces,
+            lambda: workspaces.invoke_action(actor, found.id, action),
+            is_dry_run=is_dry_run,
+        )
 
     @common.get(f"{path}/operations/{{operation_id}}", name=f"get_{name}_operation")
     def get_operation(

@@ -1,6 +1,6 @@
 """How does a resource change: its properties, whether it is enabled, and its end?"""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from carrel.core.actors import Actor
 from carrel.core.errors import BadRequest, Conflict, InvalidRequest
-from carrel.workspaces.access import check_may_manage, not_found
+from carrel.workspaces.access import check_may_manage
 from carrel.workspaces.events import ResourceStopped
 from carrel.workspaces.plans import (
     plan_action,
@@ -110,38 +110,6 @@ class Changes(Room):
                 operation=operation.id,
             )
             return self._again(connection, saved.id), operation
-
-    def apply(
-        self,
-        connection: Connection,
-        actor: Actor,
-        resource_id: str,
-        properties: Mapping[str, Any],
-        *,
-        tainted: Collection[str] = (),
-        is_install: bool = False,
-    ) -> Resource:
-        """Change properties on behalf of a pipeline, inside the caller's transaction.
-
-        As `update`, with history and audit event, but without an operation: the pipeline's is
-        one. A text that holds one of the `tainted` ones is kept as a secret, whatever the schema
-        calls it. With `is_install` also what is fixed from then on may be set. Nothing is
-        written if nothing changes. Raises `NotFound`, `InvalidRequest` naming the property.
-        """
-        check_values(properties)
-        old = find_resource(connection, resource_id, is_locked=True)
-        if old is None:
-            raise not_found()
-        change = merge(
-            self, connection, old, old, properties, tainted=tainted, is_install=is_install
-        )
-        if not change.names(old):
-            return old
-        new = replace(old, properties=change.shown, updated_by=person(actor))
-        saved = self._save(connection, old, new, change)
-        changed = change.names(old)
-        self.note(connection, actor, saved, "changed", changed=changed, version=saved.version)
-        return saved
 
     def delete(self, actor: Actor, resource_id: str) -> Operation:
         """End a resource and everything below it, as one operation with a step for each.

@@ -28,6 +28,7 @@ from carrel.workspaces.service.given import (
     ASSIGNEE,
     OWNER,
     check_authentication,
+    chosen_properties,
     identity_of,
     property_names,
     wants_range,
@@ -204,7 +205,7 @@ class Creation(Room):
         steps = plan_install(shown, has_owner=has_owner)
         if rehearsal := REHEARSAL.get():
             rehearsal.made_id = shown.id
-            rehearsal.changes += property_changes({}, shown.properties, frozenset())
+            rehearsal.changes += property_changes({}, chosen_properties(shown), frozenset())
         operation = self.begin(connection, actor, shown, "install", steps)
         self.note(
             connection,

@@ -45,6 +45,23 @@ def given_by_carrel(resource: Resource) -> dict[str, Any]:
     return {name: value for name, value in resource.properties.items() if name in names}
 
 
+def chosen_properties(resource: Resource) -> dict[str, Any]:
+    """Return the properties that do not follow from the id of the resource alone."""
+    derived = SYSTEM_NAMES[resource.kind] - {ADDRESS, ADDRESSES}
+    return {name: value for name, value in resource.properties.items() if name not in derived}
+
+
+def known_to_schema(template: Template, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the properties that a template's schema has to judge.
+
+    That is all but those that Carrel gives and the schema does not name: a schema may ask for
+    an `address_space`, but knows nothing of a `scope_id`.
+    """
+    known = property_names(template.schema)
+    foreign = SYSTEM_NAMES[template.kind] - known
+    return {name: value for name, value in properties.items() if name not in foreign}
+
+
 def check_authentication(template: Template, properties: Mapping[str, Any]) -> None:
     """Raise `RefusedAuthentication` unless the workspace can have the `auth_type` that it asks for.
 

@@ -3,7 +3,7 @@
 Secrets are put back before the schema looks at the whole, and masked again afterwards.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,9 @@ from sqlalchemy import Connection
 from carrel.core.errors import BadRequest, NotFound
 from carrel.workspaces.masking import kept, masked, picked, unmasked
 from carrel.workspaces.rules import Resource, Template
-from carrel.workspaces.schemas import (
-    InvalidProperties,
-    changed_properties,
-    check_properties,
-    with_defaults,
-)
+from carrel.workspaces.schemas import InvalidProperties, changed_properties
 from carrel.workspaces.service.base import Room
-from carrel.workspaces.service.given import SYSTEM_NAMES, given_by_carrel, property_names
+from carrel.workspaces.service.given import SYSTEM_NAMES, given_by_carrel, known_to_schema
 from carrel.workspaces.service.limits import check_host_has
 from carrel.workspaces.service.rehearsal import PlannedChange, property_changes
 from carrel.workspaces.service.secrets import (
@@ -56,15 +51,12 @@ class Change:
         return property_changes(old.properties, self.shown, self.secret_names)
 
 
-def merge(  # noqa: PLR0913 - each is one independent part of a patch
+def merge(
     room: Room,
     connection: Connection,
     old: Resource,
     new: Resource,
     patch: Mapping[str, Any] | None,
-    *,
-    tainted: Collection[str] = (),
-    is_install: bool = False,
 ) -> Change:
     """Return what a patch, or another template version in `new`, makes of `old`'s properties.
 
@@ -76,24 +68,14 @@ def merge(  # noqa: PLR0913 - each is one independent part of a patch
         return Change(old.properties)
     secrets = read_secrets(connection, room.keys, old.id)
     full = unmasked(old.properties, secrets)
-    given = given_by_carrel(old)
-    known = property_names(target.schema)
-    own = {
-        name: value
-        for name, value in full.items()
-        if name in known or name not in SYSTEM_NAMES[old.kind]
-    }
+    own = known_to_schema(target, full)
     wanted = _with_secrets(old, full, patch or {})
-    if is_install:
-        merged = with_defaults(target.schema, {**own, **wanted})
-        check_properties(target.schema, merged)
-    else:
-        former = room.catalogue.of(connection, old).schema if is_upgrade else None
-        merged = changed_properties(target.schema, own, wanted, former=former)
+    former = room.catalogue.of(connection, old).schema if is_upgrade else None
+    merged = changed_properties(target.schema, own, wanted, former=former)
     check_no_mask(target.schema, merged)
     check_host_has(room, target, merged, full)
-    whole = {**merged, **given}
-    places = secret_pointers(target.schema, whole, before=secrets, tainted=tainted)
+    whole = {**merged, **given_by_carrel(old)}
+    places = secret_pointers(target.schema, whole, before=secrets)
     after = picked(whole, places)
     return Change(
         shown=masked(whole, after),

@@ -121,19 +121,20 @@ class Reading(Room):
     ) -> Resource:
         """Return a resource.
 
-        Raises `NotFound` unless it is the actor's to know about, lies below the given parents,
-        and is of the given kind.
+        Raises `NotFound` unless it lies below the given parents, is of the given kind, and is the
+        actor's to know about; `Denied` for another member's user resource.
         """
         with self.database.read() as connection:
-            found = check_may_see(actor, find_resource(connection, resource_id))
-        bound = (
-            workspace_id in {None, found.workspace_id}
+            found = find_resource(connection, resource_id)
+        is_bound = (
+            found is not None
+            and workspace_id in {None, found.workspace_id}
             and parent_id in {None, found.parent_id}
             and kind in {None, found.kind}
         )
-        if not bound:
-            raise not_found(found.kind)
-        return found
+        if not is_bound:
+            raise not_found(kind)
+        return check_may_see(actor, found)
 
     def may_manage(self, actor: Actor, resource: Resource) -> bool:
         """Whether the actor may change the resource: for buttons, not for decisions."""
