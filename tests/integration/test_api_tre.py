@@ -1,59 +1,18 @@
 """Do health and audit tell the truth over HTTP, and only to whom they may?"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 from sqlalchemy import text
 
-from carrel.app import Carrel, build, make_web
 from carrel.core.actors import TreRole, WorkspaceRole, system
-from carrel.core.clock import ManualClock
-from carrel.core.database import Database, metadata
+from carrel.core.database import Database
 from carrel.core.errors import Unavailable
 from carrel.core.roles import LATE_SECONDS, Role
-from carrel.core.settings import load
-from carrel.runtime.memory import MemoryRuntime
 from carrel.runtime.ports import NETWORK_NONE
 from carrel.runtime.rules import EVERY_WORD
-from tests.web import app_client
-
-PASSWORD = "a quiet desk by the window"
-
-
-@dataclass
-class World:
-    """A TRE without processes, and its people's clients."""
-
-    carrel: Carrel
-    runtime: MemoryRuntime
-    clock: ManualClock
-    client: httpx.Client
-
-    def as_person(self, username: str, *tre_roles: TreRole) -> dict[str, str]:
-        """Make an account and return the headers that sign it in."""
-        if self.carrel.people.find_account_by_name(username) is None:
-            self.carrel.people.create_account(
-                system("tests"),
-                username=username,
-                display_name=username.title(),
-                password=PASSWORD,
-                tre_roles=frozenset({TreRole.USER, *tre_roles}),
-            )
-        signed_in = self.carrel.people.sign_in(username, PASSWORD, kind="api", client="tests")
-        return {"Authorization": f"Bearer {signed_in.token}"}
-
-
-def make_world(database: Database, home: Path, enforces: frozenset[str] = EVERY_WORD) -> World:
-    runtime, clock = MemoryRuntime(enforces), ManualClock()
-    url = database.engine.url.render_as_string(hide_password=False)
-    carrel = build(load(home, database_url=url), runtime=runtime, clock=clock)
-    metadata.create_all(carrel.database.engine)
-    with carrel.database.write() as connection:
-        carrel.workspaces.sync_shipped(connection)
-    return World(carrel, runtime, clock, app_client(make_web(carrel)))
+from tests.api import World, make_world
 
 
 @pytest.fixture

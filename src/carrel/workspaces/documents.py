@@ -149,7 +149,7 @@ def _of_kind(name: str, one: str, component: str) -> dict[str, Schema]:
         f"invoke_{name}_action": _ACCEPTED,
         f"list_{name}_operations": listing("operations", ref("Operation")),
         f"get_{name}_operation": _ACCEPTED,
-        f"get_{name}_history": listing("resource_history", ref("HistoryEntry")),
+        f"list_{name}_history": listing("resource_history", ref("HistoryEntry")),
         f"get_{name}_usage": thing({"usage": ref("Usage")}),
     }
 

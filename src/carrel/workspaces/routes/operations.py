@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from carrel.core.actors import Actor
 from carrel.core.clock import monotonic
 from carrel.core.errors import NotFound
-from carrel.core.web import ActorDep
+from carrel.core.web import ActorDep, answers_once
 from carrel.workspaces.routes.bodies import WorkspacesDep
 from carrel.workspaces.routes.shapes import accepted, answer, operation_json
 from carrel.workspaces.rules import Operation
@@ -47,6 +47,7 @@ def retry_operation(operation_id: UUID, actor: ActorDep, workspaces: WorkspacesD
 
 
 @router.get("/operations/{operation_id}/events")
+@answers_once
 def follow_operation(
     operation_id: UUID, request: Request, actor: ActorDep, workspaces: WorkspacesDep
 ) -> StreamingResponse:
