@@ -59,7 +59,11 @@ from carrel.packages.software import Software
 from carrel.people import pages as people_pages
 from carrel.people import routes as people_routes
 from carrel.people.authenticator import RequestAuthenticator
+from carrel.people.issuer import pages as issuer_pages
+from carrel.people.issuer import routes as issuer_routes
 from carrel.people.issuer.keys import SigningKeys
+from carrel.people.issuer.ports import Ground as IssuerGround
+from carrel.people.issuer.service import Issuer
 from carrel.people.proofs import local_proofs
 from carrel.people.service import People
 from carrel.people.tokens.bearer import access_tokens
@@ -84,6 +88,8 @@ SWEEP_SECONDS = 60.0
 PAGES = [
     portal_pages.router,
     people_pages.router,
+    issuer_pages.router,
+    issuer_routes.router,  # for programs, but at Entra's addresses
     workspace_pages.router,
     airlock_pages.router,
     packages_pages.router,
@@ -168,9 +174,20 @@ def build(
         database=database, audit=audit, clock=clock, settings=settings, endpoints=workspaces
     )
     roles = Roles(database, clock)
+    identity = tre_identity(settings, keys)
+    issuer_ground = IssuerGround(
+        database=database,
+        audit=audit,
+        clock=clock,
+        settings=settings,
+        identity=identity,
+        accounts=people,
+        is_workspace=is_workspace,
+    )
     services = Services()
     services.add(
-        tre_identity(settings, keys),
+        identity,
+        Issuer(issuer_ground, SigningKeys(settings.home, clock)),
         database,
         people,
         workspaces,

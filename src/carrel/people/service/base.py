@@ -14,6 +14,7 @@ from carrel.core.events import Events
 from carrel.core.settings import Settings
 from carrel.people.access import bump_access_epoch
 from carrel.people.events import SessionEnded
+from carrel.people.issuer.grants import end_grants
 from carrel.people.ports import WorkspaceCheck
 from carrel.people.proofs import Proofs
 from carrel.people.rules import Account
@@ -60,7 +61,8 @@ class Room:
         return make_account(row, frozenset(map(TreRole, connection.execute(roles).scalars())))
 
     def _end_access_tokens(self, connection: Connection, account_id: str) -> None:
-        """Let no access token count any more that was made until now."""
+        """Let no access token count any more that was made until now, nor be made anew."""
+        end_grants(connection, account_id)
         connection.execute(
             update(accounts)
             .where(accounts.c.id == account_id)
