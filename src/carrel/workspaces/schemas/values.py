@@ -27,13 +27,13 @@ _LARGEST_INTEGER = 2**53
 """Beyond it, JSON readers disagree about a number."""
 
 
-def check_values(properties: Mapping[str, Any]) -> None:
+def check_values(properties: Mapping[str, Any], *, deepest: int = _DEEPEST) -> None:
     """Raise `InvalidProperties` for values that no schema should have to think of.
 
     Not-a-number, infinity, numbers beyond 2^53, NUL characters, half surrogates, nesting without
     end, and megabytes.
     """
-    found = [(name, f"{name} {why}") for name, why in _unreadable(properties, "", 0)]
+    found = [(name, f"{name} {why}") for name, why in _unreadable(properties, "", deepest)]
     if found:
         raise InvalidProperties(found[:10])
     if len(json.dumps(properties)) > BYTES_LIMIT:
@@ -43,18 +43,18 @@ def check_values(properties: Mapping[str, Any]) -> None:
         )
 
 
-def _unreadable(value: Any, path: str, depth: int) -> Iterator[tuple[str, str]]:
-    if depth > _DEEPEST:
-        yield path, f"is nested deeper than {_DEEPEST} levels."
+def _unreadable(value: Any, path: str, levels: int) -> Iterator[tuple[str, str]]:
+    if levels < 0:
+        yield path, "is nested deeper than anybody reads."
     elif isinstance(value, Mapping):
         for name, each in value.items():
             if _is_unreadable_text(str(name)):
                 yield path or "properties", "has a property name that cannot be kept."
             else:
-                yield from _unreadable(each, f"{path}.{name}" if path else str(name), depth + 1)
+                yield from _unreadable(each, f"{path}.{name}" if path else str(name), levels - 1)
     elif isinstance(value, list):
         for number, each in enumerate(value):
-            yield from _unreadable(each, f"{path}.{number}", depth + 1)
+            yield from _unreadable(each, f"{path}.{number}", levels - 1)
     elif isinstance(value, float) and not math.isfinite(value):
         yield path, "must be an ordinary number."
     elif isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
