@@ -604,7 +604,8 @@ def test_a_creation_cancelled_between_two_steps_is_undone(house):
     house.work()
     ended = house.workspaces.get_operation(house.admin, operation.id)
     assert (ended.status, ended.was_cancelled) == ("deployment_failed", True)
-    assert ended.message == "Cancelled. What it had made was removed."
+    who = house.admin.name
+    assert ended.message == f"Cancelled by {who}. What it had made was removed."
     assert [step.progress for step in ended.steps] == [P.UNDONE, P.UNDONE, P.WAITING]
     assert house.runtime.leftovers() == []
     assert ("open_doors", "begun") not in at

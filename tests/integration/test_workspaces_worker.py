@@ -172,7 +172,8 @@ def test_a_start_that_nobody_answers_can_be_cancelled_and_has_a_deadline(house, 
         wait_until(lambda: bool(mute.runtime.running()[workspace.id]))
         mute.workspaces.cancel_operation(owner, operation.id)
         wait_until(lambda: seen(operation).is_final, 5)
-        assert seen(operation).message == "Cancelled. What it had made was removed."
+        message = f"Cancelled by {owner.name}. What it had made was removed."
+        assert seen(operation).message == message
         assert mute.runtime.running() == {workspace.id: []}
 
         toml = folder / "template.toml"

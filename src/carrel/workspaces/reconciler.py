@@ -18,6 +18,7 @@ from carrel.core.clock import monotonic
 from carrel.core.queue import Queue, WorkItem
 from carrel.runtime.ports import State
 from carrel.workspaces.rules import FAILURE_WORDS, Operation, Power, Resource, ResourceKind
+from carrel.workspaces.rules.drift import Drift
 from carrel.workspaces.service import Workspaces
 from carrel.workspaces.store import (
     active_operations,
@@ -28,6 +29,7 @@ from carrel.workspaces.store import (
     list_resources,
     serialise,
 )
+from carrel.workspaces.store.drift import list_drift, remove_drift, write_drift
 from carrel.workspaces.tables import operations, resources
 
 log = structlog.get_logger()
@@ -37,6 +39,17 @@ PATIENCE_SECONDS = 60.0
 """After an operation of the reconciler failed, the same is not asked for again for so long."""
 GRACE_SECONDS = 900.0
 """How long a workspace that the database does not know may stay: probes make such ones."""
+
+
+_SHOULD = {
+    "repair": ("host", "prepared on the host", "not there"),
+    "start": ("sandbox", "running", "not running"),
+    "clear_up": ("sandbox", "running", "ended by itself"),
+    "stop": ("sandbox", "stopped", "running"),
+}
+"""By what is to be done: the aspect, what should be, and what is."""
+
+_STRANGER = ("stranger", "nothing", "on the host, and of no resource here")
 
 
 class Deed(StrEnum):
@@ -115,10 +128,12 @@ class Reconciler:
                     select(operations.c.workspace_id).where(~operations.c.is_final)
                 ).scalars()
             )
-        found = list(differences(living, running, busy))
-        for difference in found:
-            self._settle(difference)
-        return len(found) + self._remove_strangers(running, living, busy)
+        seen = [
+            drift for each in differences(living, running, busy) if (drift := self._settle(each))
+        ]
+        seen += self._remove_strangers(running, living, busy)
+        self._remember(seen, busy)
+        return len(seen)
 
     def take_lost_access(self, item: WorkItem, queue: Queue) -> None:
         """Stop what an account has running where it is no member any more."""
@@ -139,17 +154,42 @@ class Reconciler:
 
     # ------------------------------------------------------------------------------------------
 
-    def _settle(self, difference: Difference) -> None:
+    def _settle(self, difference: Difference) -> Drift | None:
+        """Ask for what is to be done; returns what to tell of it, None if all is well after all."""
         resource, deed = difference.resource, difference.deed
         if deed is Deed.START:
             state = self._room.runtime.state(resource.workspace_id or "", resource.id)
             if state is State.RUNNING:
-                return
+                return None
             deed = Deed.CLEAR_UP if state is State.EXITED else Deed.START
+        done = "Nothing yet: something else is changing it, or the last try has just failed."
         with self._room.changing() as connection:
             if self._is_still_so(connection, resource, deed):
                 log.info("reconciled", resource=resource.id, deed=deed)
-                self._room.begin_action(connection, self._actor, resource, deed)
+                operation = self._room.begin_action(connection, self._actor, resource, deed)
+                done = f"Asked for {deed.replace('_', ' ')} (operation {operation.id})."
+        return self._drift(resource.id, resource.workspace_id, _SHOULD[deed], done)
+
+    def _drift(
+        self, resource_id: str, workspace_id: str | None, how: tuple[str, str, str], done: str
+    ) -> Drift:
+        now = self._room.clock.now()
+        return Drift(resource_id, workspace_id, *how, since=now, last_seen=now, what_was_done=done)
+
+    def _remember(self, seen: Sequence[Drift], busy: frozenset[str]) -> None:
+        """Keep what was seen, and forget what is gone; what is being worked on stays."""
+        keys = {(each.resource_id, each.aspect) for each in seen}
+        with self._room.database.read() as connection:
+            known = list_drift(connection)
+        gone = [
+            each
+            for each in known
+            if (each.resource_id, each.aspect) not in keys and each.workspace_id not in busy
+        ]
+        if seen or gone:
+            with self._room.database.write() as connection:
+                write_drift(connection, seen)
+                remove_drift(connection, gone)
 
     def _is_still_so(self, connection: Connection, seen: Resource, deed: Deed) -> bool:
         """Whether nothing was changed or begun since, and the same did not just fail."""
@@ -169,32 +209,35 @@ class Reconciler:
         running: Mapping[str, Sequence[str]],
         living: Sequence[Resource],
         busy: frozenset[str],
-    ) -> int:
-        """Remove what runs for no living resource; returns how many were removed."""
-        alive, removed = {each.id for each in living}, 0
+    ) -> list[Drift]:
+        """Remove what runs for no living resource; returns what was found."""
+        alive = {each.id for each in living}
+        found: list[Drift] = []
         for workspace_id, sandboxes in running.items():
             if workspace_id in busy:
                 continue
             if workspace_id not in alive:
-                removed += self._remove_workspace(workspace_id)
+                found.append(self._remove_workspace(workspace_id))
                 continue
             for sandbox_id in set(sandboxes) - alive:
                 self._room.runtime.stop(workspace_id, sandbox_id)
                 self._note(workspace_id, sandbox_id)
-                removed += 1
+                found.append(self._drift(sandbox_id, workspace_id, _STRANGER, "Stopped."))
         self._strangers = {each: at for each, at in self._strangers.items() if each in running}
-        return removed
+        return found
 
-    def _remove_workspace(self, workspace_id: str) -> bool:
+    def _remove_workspace(self, workspace_id: str) -> Drift:
         """Remove a deleted workspace at once, an unknown one after the time of grace."""
         with self._room.database.read() as connection:
             is_known = find_any_resource(connection, workspace_id) is not None
         seen_since = self._strangers.setdefault(workspace_id, monotonic())
-        if not is_known and monotonic() - seen_since < self._grace_seconds:
-            return False
+        left = self._grace_seconds - (monotonic() - seen_since)
+        if not is_known and left > 0:
+            done = f"Nothing yet: it is removed in {left:.0f} seconds."
+            return self._drift(workspace_id, workspace_id, _STRANGER, done)
         self._room.runtime.remove(workspace_id)
         self._note(workspace_id, workspace_id)
-        return True
+        return self._drift(workspace_id, workspace_id, _STRANGER, "Removed.")
 
     def _note(self, workspace_id: str, subject: str) -> None:
         log.warning("stranger_removed", workspace=workspace_id, subject=subject)

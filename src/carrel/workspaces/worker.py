@@ -3,10 +3,12 @@
 import os
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from sqlalchemy import text
@@ -32,6 +34,10 @@ GLANCE_SECONDS = 0.02
 POLL_SECONDS = 0.2
 """How often it asks for work in any case."""
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.5, 5.0
+LAST_DELAY_SECONDS = 60.0
+"""Between two tries of work that fails by a bug, at the most."""
+EXPIRE_SECONDS = 0.5
+"""Pause between two looks for steps that hang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class Worker:
             settings.lease_seconds,
         )
         self.name = f"{socket.gethostname()}:{os.getpid()}:{new_id()[:8]}"
+        self._room = workspaces
         self._queue = workspaces.queue
         self._database = workspaces.database
         self._engine = Engine(workspaces, meters, on_boundary=on_boundary)
@@ -83,6 +90,7 @@ class Worker:
             LOST_ACCESS: self._reconciler.take_lost_access,
             **(takers or {}),
         }
+        self._attempts = settings.work_attempts
         self._held: dict[str, WorkItem] = {}
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -100,6 +108,7 @@ class Worker:
                 (self.pace.lease_seconds / 4, self._renew_leases),
                 (self.pace.reconcile_seconds, self._reconciler.reconcile),
                 (self.pace.meter_seconds, self._meters.sample_all),
+                (EXPIRE_SECONDS, self._engine.expire),
                 *self._chores,
             )
         ]
@@ -163,27 +172,46 @@ class Worker:
 
     def _take(self, item: WorkItem) -> None:
         try:
+            if item.failures >= self._attempts:  # counted by whoever claimed it: they died
+                self._park(item, f"Its worker ended {item.failures} times in a row while at it.")
+                return
             self._takers[item.kind](item, self._queue)
         except LeaseLost:
             log.warning("lease_lost", item=item.id, kind=item.kind)
         except Unavailable as error:
             log.warning("work_interrupted", item=item.id, detail=error.log_detail)
             self._give_back(item)
-        except Exception:  # the top of the worker: one item must not take the others down
+        except Exception as error:  # the top of the worker: one item must not take others down
             log.exception("work_failed", item=item.id, kind=item.kind)
-            self._give_back(item)
+            self._count_failure(item, _place_of(error))
         finally:
             with self._lock:
                 self._held.pop(item.id, None)
 
-    def _give_back(self, item: WorkItem) -> None:
+    def _count_failure(self, item: WorkItem, error: str) -> None:
+        if item.failures + 1 >= self._attempts:
+            self._park(item, error)
+        else:
+            self._give_back(item, has_failed=True)
+
+    def _give_back(self, item: WorkItem, *, has_failed: bool = False) -> None:
         """Let the item be tried again soon; if even that fails, its lease runs out."""
+        tries = item.failures + 1 if has_failed else item.attempts
+        delay = min(LAST_DELAY_SECONDS, 0.5 * 2 ** min(tries, 10))
         try:
             with self._queue.fenced(item) as connection:
-                delay = min(60.0, 0.5 * 2 ** min(item.attempts, 10))
-                self._queue.postpone(connection, item, delay_seconds=delay)
+                self._queue.postpone(connection, item, delay_seconds=delay, has_failed=has_failed)
         except CarrelError as error:
             log.warning("give_back_failed", item=item.id, detail=str(error))
+
+    def _park(self, item: WorkItem, error: str) -> None:
+        """Put the item aside for a person to look at, and say so where its work is watched."""
+        try:
+            with self._queue.fenced(item) as connection:
+                self._room.park(connection, item, error)
+            log.error("dead_letter", item=item.id, kind=item.kind, detail=error)
+        except CarrelError as refused:
+            log.warning("park_failed", item=item.id, detail=str(refused))
 
     def _renew_leases(self) -> None:
         with self._lock:
@@ -202,6 +230,13 @@ class Worker:
                 log.warning("chore_failed", chore=chore.__name__, detail=str(error))
             except Exception:  # the top of a loop: the next round may go better
                 log.exception("chore_failed", chore=chore.__name__)
+
+
+def _place_of(error: Exception) -> str:
+    """Return what failed, and where; not the error's own words, which may quote a secret."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}, line {frame.lineno}, in {frame.name}"
+    return f"{type(error).__name__} ({where}). The log of the worker has the rest."
 
 
 class _Bell:
