@@ -1,13 +1,14 @@
 """What do routes of this room take: bodies, services, and the resource a path names?"""
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from carrel.core.errors import InvalidRequest
-from carrel.core.web import ActorDep, provide
+from carrel.core.web import ActorDep, Audience, for_audience, provide
 from carrel.workspaces.rules import Resource, ResourceKind
 from carrel.workspaces.service import Workspaces
 
@@ -123,6 +124,18 @@ def the_shared_service(
 ) -> Resource:
     """Return the shared service in the path."""
     return workspaces.get_resource(actor, str(shared_service_id), kind=ResourceKind.SHARED_SERVICE)
+
+
+E = TypeVar("E", bound=Callable[..., Any])
+
+
+def of_workspace(
+    kind: ResourceKind, audience: Audience, *, with_memberships: bool = False
+) -> Callable[[E], E]:
+    """Mark which tokens an endpoint of a workspace itself takes; of other kinds the usual ones."""
+    if kind is ResourceKind.WORKSPACE:
+        return for_audience(audience, with_memberships=with_memberships)
+    return lambda endpoint: endpoint
 
 
 WorkspaceDep = Annotated[Resource, Depends(the_workspace)]

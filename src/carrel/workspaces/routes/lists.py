@@ -11,7 +11,7 @@ import orjson
 from fastapi import APIRouter, Depends, Response
 
 from carrel.core.paging import Page, Wanted, listed, wanted
-from carrel.core.web import ActorDep
+from carrel.core.web import ActorDep, Audience, for_audience
 from carrel.workspaces.routes.bodies import (
     SERVICE,
     SHARED_SERVICE,
@@ -20,6 +20,7 @@ from carrel.workspaces.routes.bodies import (
     ServiceDep,
     WorkspaceDep,
     WorkspacesDep,
+    of_workspace,
     the_service,
     the_shared_service,
     the_user_resource,
@@ -69,6 +70,7 @@ def _listed(
 
 
 @router.get("/workspaces", tags=["workspaces"])
+@for_audience(Audience.CORE, with_memberships=True)
 def list_workspaces(actor: ActorDep, workspaces: WorkspacesDep, part: PartDep) -> Response:
     """List the workspaces that the caller is a member of; administrators see all."""
     return _listed(workspaces, part, workspaces.page_workspaces(actor, part), K.WORKSPACE)
@@ -100,6 +102,7 @@ def list_shared_services(actor: ActorDep, workspaces: WorkspacesDep, part: PartD
 
 
 @router.get("/operations", tags=["operations"])
+@for_audience(Audience.CORE, with_memberships=True)
 def list_running_operations(
     actor: ActorDep, workspaces: WorkspacesDep, part: OperationsPartDep
 ) -> Response:
@@ -115,6 +118,7 @@ def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) ->
     FoundDep = Annotated[Resource, Depends(find)]  # noqa: N806 - a type
 
     @common.get(f"{path}/operations", name=f"list_{name}_operations")
+    @of_workspace(kind, Audience.EITHER)
     def list_operations(
         found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep, part: OperationsPartDep
     ) -> Response:
@@ -123,6 +127,7 @@ def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) ->
         return listed(part, "operations", page.map(operation_json))
 
     @common.get(f"{path}/history", name=f"list_{name}_history")
+    @of_workspace(kind, Audience.EITHER)
     def list_history(
         found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep, part: HistoryPartDep
     ) -> Response:

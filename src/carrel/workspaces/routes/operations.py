@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from carrel.core.actors import Actor
 from carrel.core.clock import monotonic
 from carrel.core.errors import NotFound
-from carrel.core.web import ActorDep, answers_once
+from carrel.core.web import ActorDep, Audience, answers_once, for_audience
 from carrel.workspaces.routes.bodies import WorkspacesDep
 from carrel.workspaces.routes.shapes import accepted, answer, operation_json
 from carrel.workspaces.rules import Operation
@@ -28,6 +28,7 @@ LONGEST_SECONDS = 600.0
 
 
 @router.get("/operations/{operation_id}")
+@for_audience(Audience.CORE, with_memberships=True)
 def get_operation(operation_id: UUID, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
     """Return an operation with its steps, also after its resource is gone."""
     found = workspaces.get_operation(actor, str(operation_id))
@@ -48,6 +49,7 @@ def retry_operation(operation_id: UUID, actor: ActorDep, workspaces: WorkspacesD
 
 @router.get("/operations/{operation_id}/events")
 @answers_once
+@for_audience(Audience.CORE, with_memberships=True)
 def follow_operation(
     operation_id: UUID, request: Request, actor: ActorDep, workspaces: WorkspacesDep
 ) -> StreamingResponse:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from carrel.core.web import ActorDep
+from carrel.core.web import ActorDep, Audience
 from carrel.workspaces.routes.bodies import (
     SERVICE,
     SHARED_SERVICE,
@@ -25,6 +25,7 @@ from carrel.workspaces.routes.bodies import (
     ServiceDep,
     WorkspaceDep,
     WorkspacesDep,
+    of_workspace,
     the_service,
     the_shared_service,
     the_user_resource,
@@ -163,6 +164,7 @@ def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) ->
     FoundDep = Annotated[Resource, Depends(find)]  # noqa: N806 - a type
 
     @common.get(path, name=f"get_{name}")
+    @of_workspace(kind, Audience.EITHER, with_memberships=True)
     def get(found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
         """Return the resource."""
         is_public_view = kind is K.SHARED_SERVICE and not actor.is_admin
@@ -208,6 +210,7 @@ def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) ->
         )
 
     @common.post(f"{path}/invoke-action", status_code=202, name=f"invoke_{name}_action")
+    @of_workspace(kind, Audience.CORE)
     def invoke_action(
         found: FoundDep,
         actor: ActorDep,
@@ -223,6 +226,7 @@ def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) ->
         )
 
     @common.get(f"{path}/operations/{{operation_id}}", name=f"get_{name}_operation")
+    @of_workspace(kind, Audience.EITHER)
     def get_operation(
         found: FoundDep, operation_id: UUID, actor: ActorDep, workspaces: WorkspacesDep
     ) -> Response:
@@ -231,6 +235,7 @@ def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) ->
         return answer({"operation": operation_json(operation)})
 
     @common.get(f"{path}/usage", name=f"get_{name}_usage")
+    @of_workspace(kind, Audience.EITHER)
     def usage(found: FoundDep, actor: ActorDep, workspaces: WorkspacesDep) -> Response:
         """Return what the resource has used so far."""
         return answer({"usage": usage_json(workspaces.usage(actor, found.id))})

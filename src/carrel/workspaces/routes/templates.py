@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from carrel.core.actors import Actor
-from carrel.core.web import ActorDep
+from carrel.core.web import ActorDep, Audience, for_audience
 from carrel.workspaces.routes.bodies import WORKSPACE, WorkspaceDep, WorkspacesDep
 from carrel.workspaces.routes.shapes import answer, template_json, template_line_json
 from carrel.workspaces.rules import ResourceKind
@@ -109,6 +109,7 @@ def get_shared_service_template(
 
 
 @router.get(f"{WORKSPACE}/workspace-service-templates")
+@for_audience(Audience.EITHER)
 def list_usable_service_templates(
     workspace: WorkspaceDep, actor: ActorDep, workspaces: WorkspacesDep
 ) -> Response:
@@ -118,6 +119,7 @@ def list_usable_service_templates(
 
 
 @router.get(f"{WORKSPACE}/workspace-service-templates/{{service}}/user-resource-templates")
+@for_audience(Audience.EITHER)
 def list_usable_user_resource_templates(
     service: str, workspace: WorkspaceDep, actor: ActorDep, workspaces: WorkspacesDep
 ) -> Response:
