@@ -31,7 +31,12 @@ def make_workspace(
     """Create a workspace, wait for it, and return its id."""
     body = {
         "templateName": template,
-        "properties": {"display_name": name, "description": "Made by a test", **properties},
+        "properties": {
+            "display_name": name,
+            "description": "Made by a test",
+            "workspace_owner_object_id": "",
+            **properties,
+        },
     }
     created = admin.post("/api/workspaces", body)
     admin.wait(created)

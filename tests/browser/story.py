@@ -111,6 +111,7 @@ def _workspace(
     site: Site, admin: Actor, template: str, name: str, description: str, overview: str = ""
 ) -> Resource:
     properties = {"display_name": name, "description": description, "overview": overview}
+    properties["workspace_owner_object_id"] = ""  # administrators stay outside
     made, operation = site.workspaces.create_workspace(admin, template, properties)
     finished(site, operation)
     return made

@@ -208,7 +208,12 @@ def test_creating_watches_the_operation(tre: Tre, capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out)["operation"]["status"] == "deployed"
     sent = json.loads(tre.asked[0][2])
     assert sent["templateName"] == "restricted"
-    assert sent["properties"] == {"size": 4, "display_name": "Heart", "description": "Heart"}
+    assert sent["properties"] == {
+        "size": 4,
+        "display_name": "Heart",
+        "description": "Heart",
+        "workspace_owner_object_id": "",
+    }
 
 
 def test_an_operation_that_fails_is_status_one(tre: Tre, capsys: pytest.CaptureFixture[str]):

@@ -95,7 +95,7 @@ def _workspace(admin: Api, template: str) -> str:
         if refer.name_of(found) == NAME:
             return str(found["id"])
     description = "Does hormone therapy delay recurrence? Made-up patients, to try Carrel with."
-    given = {"display_name": NAME, "description": description}
+    given = {"display_name": NAME, "description": description, "workspace_owner_object_id": ""}
     answer = admin.post("/api/workspaces", {"templateName": template, "properties": given})
     return _settled(admin, answer)
 

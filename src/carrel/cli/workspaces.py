@@ -21,6 +21,7 @@ _ROLES = {
     "airlock-manager": WorkspaceRole.AIRLOCK_MANAGER,
 }
 RoleArgument = Annotated[str, typer.Argument(help="owner, researcher or airlock-manager.")]
+OWNER = "workspace_owner_object_id"
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")]
 WORKSPACE = kinds.Kind(
     "workspace", "workspace", [("workspace", Reference)], refer.workspace, asks_before_delete=True
@@ -45,6 +46,9 @@ def create(
     name: Annotated[str, typer.Argument(help="Name of the new workspace.")],
     template: Annotated[str, typer.Option(help="Name of a workspace template.")] = "restricted",
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    owner: Annotated[
+        str, typer.Option(help="User name of its owner; without it nobody owns it yet.")
+    ] = "",
     pairs: properties.PropertyOption = [],  # noqa: B006 - typer copies it
     file: properties.FileOption = None,
     dry_run: DryRun = False,
@@ -54,6 +58,8 @@ def create(
     """Create a workspace (TRE administrators) and watch it come up."""
     given = properties.read(pairs, file, name=name, description=description or name)
     api = client.signed_in()
+    if owner or OWNER not in given:  # else the API makes whoever creates it its owner
+        given[OWNER] = refer.account(api, owner)["id"] if owner else ""
     kinds.create(
         api, "/api/workspaces", template, given, dry_run=dry_run, no_wait=no_wait, json=json
     )

@@ -77,6 +77,7 @@ def make_workspace(scene: Scene) -> str:
             "properties": {
                 "display_name": "Breast cancer survival",
                 "description": "Hormone therapy in the GBSG2 trial",
+                "workspace_owner_object_id": scene.people["olivia"].id,
             },
         },
     )
