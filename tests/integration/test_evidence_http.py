@@ -7,6 +7,7 @@ from carrel.api.assembly import create_app
 from carrel.core.actors import Actor, TreRole, system
 from carrel.core.audit import Audit
 from carrel.core.clock import ManualClock
+from carrel.core.ids import new_id
 from carrel.core.settings import load
 from carrel.core.web import Services
 from carrel.evidence import pages, routes
@@ -79,7 +80,7 @@ def test_nobody_else_reads_them(app, proofs, path):
 
 def test_an_unknown_proof_is_not_found(app):
     client = app_client(app, headers={"who": "ada"})
-    assert client.get("/api/evidence/proofs/nothing").status_code == 404
+    assert client.get(f"/api/evidence/proofs/{new_id()}").status_code == 404
     assert client.get("/evidence/proofs/nothing").status_code == 404
 
 

@@ -8,6 +8,7 @@ cannot say anything else than the line.
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -16,7 +17,9 @@ from sqlalchemy import (
     Column,
     Computed,
     Connection,
+    Index,
     Integer,
+    Select,
     String,
     Table,
     desc,
@@ -30,6 +33,7 @@ from sqlalchemy.types import String as StringType
 from carrel.core.actors import Actor
 from carrel.core.clock import Clock
 from carrel.core.database import Database, canonical_json, metadata
+from carrel.core.paging import Page, Wanted, ordered, page_of
 
 GENESIS = "0" * 64
 """The hash before the first event."""
@@ -59,7 +63,7 @@ def _postgresql_field(element: _Field, compiler: Any, **kw: Any) -> str:
 
 
 def _generated(name: str) -> Column[str]:
-    return Column(name, String, Computed(_Field(name), persisted=True), index=True)
+    return Column(name, String, Computed(_Field(name), persisted=True))
 
 
 audit_events = Table(
@@ -73,7 +77,14 @@ audit_events = Table(
     _generated("workspace"),
     _generated("action"),
     _generated("subject"),
+    *(Index(f"ix_audit_events_{name}", name, "seq") for name in ("workspace", "action", "subject")),
 )
+
+
+class AuditOrder(StrEnum):
+    """What the audit record may be sorted by."""
+
+    SEQ = "seq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,14 +235,32 @@ def list_events(
     limit: int = 100,
 ) -> Sequence[AuditEvent]:
     """Return events, newest first; `before` (a seq) pages backwards."""
-    query = select(audit_events.c.body, audit_events.c.hash).order_by(desc(audit_events.c.seq))
+    query = _events(workspace_id, subject, before).order_by(desc(audit_events.c.seq)).limit(limit)
+    return [_event(row.body, row.hash) for row in connection.execute(query)]
+
+
+def page_events(
+    connection: Connection,
+    part: Wanted[AuditOrder],
+    *,
+    workspace_id: str | None = None,
+    subject: str | None = None,
+    before: int | None = None,
+) -> Page[AuditEvent]:
+    """Return the wanted part of the events."""
+    keys = {AuditOrder.SEQ: audit_events.c.seq}
+    query = ordered(_events(workspace_id, subject, before), part, keys, audit_events.c.hash)
+    rows = connection.execute(query).all()
+    return page_of(rows, part, lambda row: _event(row.body, row.hash))
+
+
+def _events(workspace_id: str | None, subject: str | None, before: int | None) -> Select[Any]:
+    query = select(audit_events.c.body, audit_events.c.hash)
     if workspace_id is not None:
         query = query.where(audit_events.c.workspace == workspace_id)
     if subject is not None:
         query = query.where(audit_events.c.subject == subject)
-    if before is not None:
-        query = query.where(audit_events.c.seq < before)
-    return [_event(row.body, row.hash) for row in connection.execute(query.limit(limit))]
+    return query if before is None else query.where(audit_events.c.seq < before)
 
 
 def _event(body: str, digest: str) -> AuditEvent:

@@ -2,22 +2,25 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Response
 
+from carrel.core.paging import Wanted, listed, wanted
 from carrel.core.web import ActorDep, provide
 from carrel.evidence.rules import Proof
-from carrel.evidence.service import MOST_LISTED, Proofs
+from carrel.evidence.service import PAGE_SIZE, ProofOrder, Proofs
 
 router = APIRouter(prefix="/evidence", tags=["evidence"])
 ProofsDep = Annotated[Proofs, Depends(provide(Proofs))]
+PartDep = Annotated[
+    Wanted[ProofOrder],
+    Depends(wanted(ProofOrder, ProofOrder.MADE, is_ascending=False, default_limit=PAGE_SIZE)),
+]
 
 
 @router.get("/proofs")
-def list_proofs(
-    actor: ActorDep, proofs: ProofsDep, limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 50
-) -> dict[str, Any]:
+def list_proofs(actor: ActorDep, proofs: ProofsDep, part: PartDep) -> Response:
     """List proofs of isolation, newest first, without their lines."""
-    return {"proofs": [_summary(proof) for proof in proofs.list(actor, limit=limit)]}
+    return listed(part, "proofs", proofs.list(actor, part).map(_summary))
 
 
 @router.get("/proofs/{proof_id}")

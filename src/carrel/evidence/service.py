@@ -1,9 +1,9 @@
 """Which proofs were made, and what did they say?"""
 
-from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, desc, select
+from sqlalchemy import Row, select
 
 from carrel.core.actors import Actor
 from carrel.core.audit import Audit
@@ -11,10 +11,21 @@ from carrel.core.clock import Clock
 from carrel.core.database import Database
 from carrel.core.errors import Denied, NotFound
 from carrel.core.ids import new_id
+from carrel.core.paging import Page, Wanted, ordered, page_of
 from carrel.evidence.rules import Proof, Report
 from carrel.evidence.tables import proofs
 
-MOST_LISTED = 200
+PAGE_SIZE = 50
+
+
+class ProofOrder(StrEnum):
+    """What the list of proofs may be sorted by."""
+
+    MADE = "madeAt"
+    OPEN = "open"
+
+
+NEWEST = Wanted(ProofOrder.MADE, is_ascending=False, limit=PAGE_SIZE)
 
 
 class Proofs:
@@ -56,12 +67,13 @@ class Proofs:
             )
         return proof
 
-    def list(self, actor: Actor, *, limit: int = 50) -> Sequence[Proof]:
+    def list(self, actor: Actor, part: Wanted[ProofOrder] = NEWEST) -> Page[Proof]:
         """Return the newest proofs first. Raises `Denied` for others than administrators."""
         _check_may_see(actor)
-        newest = select(proofs).order_by(desc(proofs.c.made_at)).limit(min(limit, MOST_LISTED))
+        keys = {ProofOrder.MADE: proofs.c.made_at, ProofOrder.OPEN: proofs.c.open}
+        query = ordered(select(proofs), part, keys, proofs.c.id)
         with self._database.read() as connection:
-            return [_proof(row) for row in connection.execute(newest)]
+            return page_of(connection.execute(query).all(), part, _proof)
 
     def get(self, actor: Actor, proof_id: str) -> Proof:
         """Return one proof. Raises `Denied`, `NotFound`."""
@@ -79,4 +91,4 @@ def _check_may_see(actor: Actor) -> None:
 
 
 def _proof(row: Row[Any]) -> Proof:
-    return Proof(**row._mapping)  # noqa: SLF001 - SQLAlchemy's documented mapping of a row
+    return Proof(**{column.name: getattr(row, column.name) for column in proofs.columns})

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from enum import StrEnum
 from threading import Lock
 
 from sqlalchemy import Connection, Table, delete, func, select, update
@@ -13,6 +14,7 @@ from carrel.core.audit import Audit
 from carrel.core.clock import Clock
 from carrel.core.database import Database, add_up
 from carrel.core.ids import new_id
+from carrel.core.paging import Page, Wanted, ordered, page_of
 from carrel.packages.egress_rules import ProxyAsk
 from carrel.packages.rules import IndexFile
 from carrel.packages.tables import (
@@ -30,6 +32,24 @@ MISS_WINDOW = timedelta(hours=24)
 """A name that upstream did not know is not asked for again, and counts, for this long."""
 AGGREGATE_WINDOW = timedelta(minutes=10)
 """At most one audit event per workspace and class of refusal in this time."""
+
+
+class DownloadOrder(StrEnum):
+    """What the list of downloads may be sorted by."""
+
+    FIRST = "first_at"
+    NAME = "name"
+
+
+class ContactOrder(StrEnum):
+    """What the list of connections may be sorted by."""
+
+    AT = "at"
+    HOST = "host"
+
+
+DOWNLOADS = Wanted(DownloadOrder.FIRST, is_ascending=False)
+CONTACTS = Wanted(ContactOrder.AT, is_ascending=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,31 +325,27 @@ def _is_due(tally: _Tally, now: datetime) -> bool:
 
 
 def list_downloads(
-    connection: Connection, workspace_id: str, limit: int | None = None
-) -> Sequence[Download]:
+    connection: Connection, workspace_id: str, part: Wanted[DownloadOrder] = DOWNLOADS
+) -> Page[Download]:
     """Return what a workspace has downloaded, newest first."""
     table = package_downloads.c
-    query = (
-        select(package_downloads)
-        .where(table.workspace_id == workspace_id)
-        .order_by(table.first_at.desc(), table.filename)
-        .limit(limit)
-    )
-    return [Download(**row) for row in connection.execute(query).mappings()]
+    keys = {DownloadOrder.FIRST: table.first_at, DownloadOrder.NAME: table.name}
+    query = select(package_downloads).where(table.workspace_id == workspace_id)
+    rows = connection.execute(ordered(query, part, keys, table.digest)).all()
+    names = [each.name for each in fields(Download)]
+    return page_of(rows, part, lambda row: Download(*(getattr(row, name) for name in names)))
 
 
 def list_contacts(
-    connection: Connection, workspace_id: str, limit: int | None = None
-) -> Sequence[Contact]:
+    connection: Connection, workspace_id: str, part: Wanted[ContactOrder] = CONTACTS
+) -> Page[Contact]:
     """Return the connections that a workspace asked for, newest first."""
     table = egress_log.c
-    query = (
-        select(egress_log)
-        .where(table.workspace_id == workspace_id)
-        .order_by(table.at.desc(), table.id)
-        .limit(limit)
-    )
-    return [Contact(**row) for row in connection.execute(query).mappings()]
+    keys = {ContactOrder.AT: table.at, ContactOrder.HOST: table.host}
+    query = select(egress_log).where(table.workspace_id == workspace_id)
+    rows = connection.execute(ordered(query, part, keys, table.id)).all()
+    names = [each.name for each in fields(Contact)]
+    return page_of(rows, part, lambda row: Contact(*(getattr(row, name) for name in names)))
 
 
 def traffic(connection: Connection, workspace_id: str | None = None) -> Mapping[str, Traffic]:

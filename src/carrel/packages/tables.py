@@ -15,6 +15,7 @@ package_downloads = Table(
     Column("filename", String(255), nullable=False),
     Column("first_at", Moment, nullable=False),
     Index("ix_package_downloads_name", "ecosystem", "name"),
+    Index("ix_package_downloads_first", "workspace_id", "first_at", "digest"),
 )
 """The first download of each file by each workspace: answers "who has X"."""
 

@@ -1,23 +1,29 @@
 """Who may read which part of the audit record?"""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from carrel.core.actors import Actor
-from carrel.core.audit import AuditEvent, Verification, list_events, verify
+from carrel.core.audit import AuditEvent, AuditOrder, Verification, page_events, verify
 from carrel.core.database import Database
-from carrel.core.errors import Denied, InvalidRequest, NotFound
+from carrel.core.errors import Denied, NotFound
+from carrel.core.paging import Page, Wanted
 
 PAGE_SIZE = 50
 
 
+NEWEST = Wanted(AuditOrder.SEQ, is_ascending=False, limit=PAGE_SIZE)
+
+
 @dataclass(frozen=True, slots=True)
 class TrailPage:
-    """One page of the record, newest first."""
+    """One page of the record."""
 
-    events: Sequence[AuditEvent]
-    next_before: int | None
-    """Give it as `before` for the next older page; None on the last one."""
+    events: Page[AuditEvent]
+
+    @property
+    def next_before(self) -> int | None:
+        """Give it as `before` for the next older page; None on the last one."""
+        return self.events[-1].seq if self.events.next_cursor else None
 
 
 class AuditTrail:
@@ -33,25 +39,18 @@ class AuditTrail:
         workspace_id: str | None = None,
         subject: str | None = None,
         before: int | None = None,
-        limit: int = PAGE_SIZE,
+        part: Wanted[AuditOrder] = NEWEST,
     ) -> TrailPage:
-        """Return events, newest first.
+        """Return events, newest first; `before` is the number of an event.
 
         Raises `NotFound` for a workspace that is not the actor's, `Denied` for the whole record.
         """
         _check_may_read(actor, workspace_id)
-        if not 1 <= limit <= 1000:
-            raise InvalidRequest("The limit must be between 1 and 1000.", field="limit")
         with self._database.read() as connection:
-            events = list_events(
-                connection,
-                workspace_id=workspace_id,
-                subject=subject,
-                before=before,
-                limit=limit + 1,
+            events = page_events(
+                connection, part, workspace_id=workspace_id, subject=subject, before=before
             )
-        shown = events[:limit]
-        return TrailPage(shown, shown[-1].seq if len(events) > limit else None)
+        return TrailPage(events)
 
     def verify(self, actor: Actor) -> Verification:
         """Check the whole hash chain; for administrators."""

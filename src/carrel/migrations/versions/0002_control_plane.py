@@ -134,6 +134,14 @@ def _lists() -> None:
         "ix_resources_below": ["parent_id", "kind", "created_at", "id"],
     }.items():
         op.create_index(name, "resources", columns, sqlite_where=living, postgresql_where=living)
+    for name in ("workspace", "action", "subject"):
+        op.drop_index(f"ix_audit_events_{name}", "audit_events")
+        op.create_index(f"ix_audit_events_{name}", "audit_events", [name, "seq"])
+    op.create_index(
+        "ix_package_downloads_first",
+        "package_downloads",
+        ["workspace_id", "first_at", "digest"],
+    )
 
 
 def _issuer() -> None:
