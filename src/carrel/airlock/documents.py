@@ -45,7 +45,8 @@ SCHEMAS: Mapping[str, Schema] = {
         }
     ),
     "AirlockAnswer": thing(
-        {"airlockRequest": ref("AirlockRequest"), "allowedUserActions": many(TEXT)}
+        {"airlockRequest": ref("AirlockRequest"), "allowedUserActions": many(TEXT)},
+        {"furtherUserActions": many(TEXT)},
     ),
     "AirlockFile": thing(
         {"name": TEXT, "size": COUNT, "sha256": OPTIONAL_TEXT, "addedWhen": TIME, "context": OPEN}
@@ -83,6 +84,10 @@ ANSWERS: Mapping[str, Schema] = {
     "collect_files": _ONE,
     "upload_file": _FILE,
     "describe_file": _FILE,
+    "make_link": thing({"containerUrl": TEXT}),
+    "make_review_resource": thing(
+        {"airlockRequest": ref("AirlockRequest"), "operation": ref("Operation")}
+    ),
     "make_ticket": thing({"url": TEXT, "expiresAt": TIME, "manifestSha256": OPTIONAL_TEXT}),
 }
 MEDIA: Mapping[str, tuple[str, ...]] = {
