@@ -28,6 +28,10 @@ TOUCH_SECONDS = 60
 SIGN_IN_FAILED = (
     "The user name, the password or the code is not right. Check all three and try again."
 )
+NO_USER_MANAGEMENT = (
+    "User management is switched off in this TRE. Roles in workspaces are given where the site "
+    "keeps them; a TRE administrator knows where."
+)
 NO_WORKSPACE = "There is no such workspace, or you are not one of its members."
 
 SessionKind = Literal["browser", "api"]
@@ -225,10 +229,7 @@ def check_may_manage_members(
     if not (actor.is_admin or actor.is_member(workspace_id)):
         raise NotFound(NO_WORKSPACE)
     if policy == "off":
-        raise Denied(
-            "User management is switched off in this TRE. Roles in workspaces are given where "
-            "the site keeps them; a TRE administrator knows where."
-        )
+        raise Denied(NO_USER_MANAGEMENT)
     if actor.is_admin:
         return
     if policy == "admins":

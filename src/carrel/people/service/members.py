@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from carrel.core.actors import Actor, WorkspaceRole
-from carrel.core.errors import Conflict, NotFound
+from carrel.core.errors import Conflict, Denied, NotFound
 from carrel.people.access import access_epoch, bump_access_epoch
 from carrel.people.events import RolesChanged
 from carrel.people.rules import (
+    NO_USER_MANAGEMENT,
     NO_WORKSPACE,
     Account,
     Membership,
@@ -95,8 +96,21 @@ class Members(Room):
 
         Raises `NotFound` for everybody else.
         """
-        check_may_see_members(actor, workspace_id)
+        self.check_workspace_visible(actor, workspace_id)
         return self.members_for_system(workspace_id)
+
+    def check_workspace_visible(self, actor: Actor, workspace_id: str) -> None:
+        """Raise `NotFound` unless the workspace is there and the actor may know of it."""
+        check_may_see_members(actor, workspace_id)
+        with self._database.read() as connection:
+            if not self._is_workspace(connection, workspace_id):
+                raise NotFound(NO_WORKSPACE)
+
+    def check_roles_offered(self, actor: Actor, workspace_id: str) -> None:
+        """Raise unless roles are given in Carrel, and the actor may know of the workspace."""
+        self.check_workspace_visible(actor, workspace_id)
+        if self._settings.user_management == "off":
+            raise Denied(NO_USER_MANAGEMENT)
 
     def members_for_system(self, workspace_id: str) -> Sequence[Membership]:
         """Return what `list_members` returns, for other rooms, on nobody's behalf."""
@@ -119,9 +133,7 @@ class Members(Room):
     ) -> Sequence[Account]:
         """Return active accounts whose name begins with `wanted`; for who may give roles."""
         self._check_may_manage(actor, workspace_id)
-        with self._database.read() as connection:
-            if not self._is_workspace(connection, workspace_id):
-                raise NotFound(NO_WORKSPACE)
+        self.check_workspace_visible(actor, workspace_id)
         name = func.lower(accounts.c.display_name)
         start = wanted.strip().lower()
         begins = accounts.c.username.startswith(start, autoescape=True) | name.startswith(

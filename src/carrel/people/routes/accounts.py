@@ -1,25 +1,19 @@
-"""How do programs reach the people room over HTTP?"""
+"""How do programs sign in, and look after accounts?"""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from carrel.core.actors import Actor, TreRole, WorkspaceRole
+from carrel.core.actors import Actor, TreRole
 from carrel.core.errors import InvalidRequest
-from carrel.core.web import ActorDep, provide
+from carrel.core.web import ActorDep, Audience, for_audience, provide
 from carrel.people.authenticator import bearer_token
 from carrel.people.rules import Account, check_admin
 from carrel.people.service import People
 
 router = APIRouter(tags=["people"])
 PeopleDep = Annotated[People, Depends(provide(People))]
-
-ROLE_NAMES = {
-    WorkspaceRole.OWNER: "Workspace owner",
-    WorkspaceRole.RESEARCHER: "Workspace researcher",
-    WorkspaceRole.AIRLOCK_MANAGER: "Airlock manager",
-}
 
 
 class _Body(BaseModel):
@@ -69,11 +63,11 @@ class CodeBody(_Body):
     code: str = Field(max_length=16)
 
 
-class AssignBody(_Body):
-    """Who gets which role; AzureTRE's shape."""
+class IdentityBody(_Body):
+    """Who somebody is with another issuer of access tokens."""
 
-    role_id: WorkspaceRole
-    user_ids: list[str] = Field(min_length=1, max_length=100)
+    issuer: str = Field(min_length=1, max_length=255)
+    subject: str = Field(min_length=1, max_length=255)
 
 
 @router.post("/sign-in")
@@ -95,7 +89,8 @@ def sign_in(body: SignInBody, request: Request, people: PeopleDep) -> dict[str, 
 @router.post("/sign-out", status_code=204)
 def sign_out(request: Request, actor: ActorDep, people: PeopleDep) -> Response:
     """End the session that this request belongs to."""
-    del actor
+    if actor.audience is not None:
+        raise InvalidRequest("An access token ends by itself, within the hour. Forget it.")
     token = bearer_token(request.headers.get("authorization", ""))
     if token is None:
         raise InvalidRequest("Browsers sign out on the page /sign-out.")
@@ -104,6 +99,7 @@ def sign_out(request: Request, actor: ActorDep, people: PeopleDep) -> Response:
 
 
 @router.get("/me")
+@for_audience(Audience.CORE, with_memberships=True)
 def show_me(actor: ActorDep, people: PeopleDep) -> dict[str, Any]:
     """Return the signed-in account, and its roles by workspace id."""
     roles = {name: sorted(held) for name, held in actor.workspace_roles.items()}
@@ -190,72 +186,29 @@ def remove_others_totp(account_id: str, actor: ActorDep, people: PeopleDep) -> R
     return Response(status_code=204)
 
 
-@router.get("/workspaces/{workspace_id}/users")
-def list_users(workspace_id: str, actor: ActorDep, people: PeopleDep) -> dict[str, Any]:
-    """Return the members of a workspace with their roles."""
-    users: dict[str, dict[str, Any]] = {}
-    for member in people.list_members(actor, workspace_id):
-        user = users.setdefault(
-            member.account_id,
-            {
-                "id": member.account_id,
-                "displayName": member.display_name,
-                "userPrincipalName": member.username,
-                "email": member.email or "",
-                "roles": [],
-            },
-        )
-        user["roles"].append(_role_out(member.role))
-    return {"users": list(users.values())}
+@router.get("/accounts/{account_id}/identities")
+def list_identities(account_id: str, actor: ActorDep, people: PeopleDep) -> dict[str, Any]:
+    """List who an account is with other issuers of access tokens. For TRE administrators."""
+    found = people.list_identities(actor, account_id)
+    return {"identities": [{"issuer": one.issuer, "subject": one.subject} for one in found]}
 
 
-@router.get("/workspaces/{workspace_id}/roles")
-def list_roles(workspace_id: str, actor: ActorDep, people: PeopleDep) -> dict[str, Any]:
-    """Return the roles that a person can have in a workspace."""
-    people.list_members(actor, workspace_id)
-    return {"roles": [_role_out(role) for role in WorkspaceRole]}
-
-
-@router.get("/workspaces/{workspace_id}/assignable-users")
-def list_assignable_users(
-    workspace_id: str,
-    actor: ActorDep,
-    people: PeopleDep,
-    wanted: Annotated[str, Query(alias="filter", max_length=100)] = "",
-    limit: Annotated[int, Query(alias="maxResultCount", ge=1, le=100)] = 5,
+@router.post("/accounts/{account_id}/identities", status_code=201)
+def link_identity(
+    account_id: str, body: IdentityBody, actor: ActorDep, people: PeopleDep
 ) -> dict[str, Any]:
-    """Return active accounts whose name begins with `filter`, for owners and administrators."""
-    found = people.list_assignable(actor, workspace_id, wanted, limit=limit)
-    return {
-        "assignable_users": [
-            {
-                "id": account.id,
-                "displayName": account.display_name,
-                "userPrincipalName": account.username,
-                "email": account.email or "",
-            }
-            for account in found
-        ]
-    }
+    """Let the access tokens of another issuer for this `oid` stand for the account."""
+    people.link_identity(actor, account_id, body.issuer, body.subject)
+    return {"identity": {"issuer": body.issuer, "subject": body.subject}}
 
 
-@router.post("/workspaces/{workspace_id}/users/assign", status_code=202)
-def assign_users(
-    workspace_id: str, body: AssignBody, actor: ActorDep, people: PeopleDep
-) -> dict[str, Any]:
-    """Give accounts a role in a workspace; for its owners and TRE administrators."""
-    for account_id in body.user_ids:
-        people.assign_role(actor, workspace_id, account_id, body.role_id)
-    return {"user_ids": body.user_ids, "role_id": body.role_id}
-
-
-@router.delete("/workspaces/{workspace_id}/users/assign", status_code=202)
-def remove_user(
-    workspace_id: str, user_id: str, role_id: WorkspaceRole, actor: ActorDep, people: PeopleDep
-) -> dict[str, Any]:
-    """Take a role in a workspace away; open sessions lose it at once."""
-    people.remove_role(actor, workspace_id, user_id, role_id)
-    return {"user_ids": [user_id], "role_id": role_id}
+@router.delete("/accounts/{account_id}/identities", status_code=204)
+def unlink_identity(
+    account_id: str, issuer: str, subject: str, actor: ActorDep, people: PeopleDep
+) -> Response:
+    """Take such a link away. May be called twice."""
+    people.unlink_identity(actor, account_id, issuer, subject)
+    return Response(status_code=204)
 
 
 def account_out(account: Account) -> dict[str, Any]:
@@ -269,8 +222,5 @@ def account_out(account: Account) -> dict[str, Any]:
         "is_active": account.is_active,
         "has_totp": account.has_totp,
         "created_at": account.created_at.timestamp(),
+        "kind": account.kind,
     }
-
-
-def _role_out(role: WorkspaceRole) -> dict[str, str]:
-    return {"id": role, "displayName": ROLE_NAMES[role]}
