@@ -257,6 +257,8 @@ def _read_text(field: FormField, typed: str) -> Any:
         return [line.strip() for line in typed.split("\n") if line.strip()]
     if field.options:
         return _chosen(field, typed)
+    if not typed and field.type == "password":
+        return field.value or None  # never shown: what is set stays, by the mask that stands for it
     if not typed:
         return "" if field.may_be_empty else None
     return _number(typed) if field.json_type in ("integer", "number") else typed

@@ -1,6 +1,6 @@
 """How do people create a resource: choose a template, fill in its form, send it once?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +8,13 @@ from fastapi import APIRouter
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
-from carrel.core.errors import CarrelError, Conflict, InvalidRequest, IsolationNotEnforced
+from carrel.core.errors import (
+    BadRequest,
+    CarrelError,
+    Conflict,
+    InvalidRequest,
+    IsolationNotEnforced,
+)
 from carrel.core.forms import FormField, errors_by_field, fields_of, read, show_again
 from carrel.core.ids import new_id
 from carrel.core.web import FormDep, see_other, typed
@@ -17,10 +23,14 @@ from carrel.workspaces.pages.desk import Desk, DeskDep
 from carrel.workspaces.pages.views import KIND_NAMES, host_lines, is_possible, page_of
 from carrel.workspaces.rules import Resource, ResourceKind, Template
 from carrel.workspaces.schemas import InvalidProperties
+from carrel.workspaces.service.rehearsal import Plan
+from carrel.workspaces.service.wishes import Made
 
 router = APIRouter()
 OWNER = "workspace_owner_object_id"
-Refused = (InvalidRequest, Conflict, IsolationNotEnforced)
+PREVIEW = "preview"
+"""Name of the button that asks what would happen."""
+Refused = (BadRequest, InvalidRequest, Conflict, IsolationNotEnforced)
 """What sends a form back to the person who filled it in."""
 
 
@@ -80,9 +90,10 @@ class _Place:
         fields: Sequence[FormField],
         *,
         error: CarrelError | None = None,
+        plan: Plan | None = None,
         idempotency_key: str = "",
     ) -> Response:
-        """Show the form of a template, with what was wrong with what was sent."""
+        """Show the form of a template, with what was wrong with it, or what it would do."""
         host = self.desk.workspaces.runtime.self_test()
         return self.desk.page(
             "workspaces/create.html",
@@ -93,19 +104,32 @@ class _Place:
             idempotency_key=idempotency_key or new_id(),
             lines=host_lines(template, host),
             possible=is_possible(template, host),
+            plan=plan,
+            has_secrets=any(field.type == "password" for field in fields),
             **self._around(),
         )
 
-    def again(
-        self, template: Template, fields: Sequence[FormField], sent: FormData, error: CarrelError
+    def make(
+        self,
+        template: Template,
+        fields: Sequence[FormField],
+        sent: FormData,
+        create: Callable[[dict[str, Any], str | None], Made],
     ) -> Response:
-        """Show the form as it was sent, with what was wrong with it."""
-        return self.form(
-            template,
-            show_again(fields, sent),
-            error=error,
-            idempotency_key=typed(sent, "idempotency_key"),
-        )
+        """Create what a form describes, or show it again: with what is wrong, or with the plan."""
+        properties, key = read(fields, sent), typed(sent, "idempotency_key")
+        plan = None
+        try:
+            if not typed(sent, PREVIEW):
+                _, operation = create(properties, key or None)
+                return see_other(f"/operations/{operation.id}")
+            plan = self.desk.workspaces.rehearse(lambda: create(properties, None))
+        except Refused as refused:
+            error: CarrelError | None = refused
+        else:
+            error = None
+        again = show_again(fields, sent)
+        return self.form(template, again, error=error, plan=plan, idempotency_key=key)
 
     def _parent_template(self) -> str | None:
         is_inner = self.kind is ResourceKind.USER_RESOURCE
@@ -155,14 +179,13 @@ def create_workspace(desk: DeskDep, template_name: str, form: FormDep) -> Respon
     """Create a workspace, or show the form again with what does not fit."""
     place = _place(desk)
     template = place.template(template_name)
-    fields = _workspace_fields(desk, template)
-    try:
-        _, operation = desk.workspaces.create_workspace(
-            desk.actor, template_name, read(fields, form), idempotency_key=_key(form)
+
+    def create(properties: dict[str, Any], key: str | None) -> Made:
+        return desk.workspaces.create_workspace(
+            desk.actor, template_name, properties, idempotency_key=key
         )
-    except Refused as error:
-        return place.again(template, fields, form, error)
-    return see_other(f"/operations/{operation.id}")
+
+    return place.make(template, _workspace_fields(desk, template), form, create)
 
 
 def _workspace_fields(desk: Desk, template: Template) -> list[FormField]:
@@ -201,18 +224,13 @@ def create_service(desk: DeskDep, workspace_id: str, template_name: str, form: F
     """Create a workspace service, or show the form again with what does not fit."""
     place = _place(desk, workspace_id)
     template = place.template(template_name)
-    fields = fields_of(template.schema)
-    try:
-        _, operation = desk.workspaces.create_service(
-            desk.actor,
-            workspace_id,
-            template_name,
-            read(fields, form),
-            idempotency_key=_key(form),
+
+    def create(properties: dict[str, Any], key: str | None) -> Made:
+        return desk.workspaces.create_service(
+            desk.actor, workspace_id, template_name, properties, idempotency_key=key
         )
-    except Refused as error:
-        return place.again(template, fields, form, error)
-    return see_other(f"/operations/{operation.id}")
+
+    return place.make(template, fields_of(template.schema), form, create)
 
 
 # A user resource ---------------------------------------------------------------------------
@@ -246,27 +264,16 @@ def create_user_resource(
     """Create and start a user resource, or show the form again with what does not fit."""
     place = _place(desk, workspace_id, service_id)
     template = place.template(template_name)
-    fields = fields_of(template.schema)
-    try:
-        _, operation = desk.workspaces.create_user_resource(
-            desk.actor,
-            workspace_id,
-            service_id,
-            template_name,
-            read(fields, form),
-            idempotency_key=_key(form),
+
+    def create(properties: dict[str, Any], key: str | None) -> Made:
+        return desk.workspaces.create_user_resource(
+            desk.actor, workspace_id, service_id, template_name, properties, idempotency_key=key
         )
-    except Refused as error:
-        return place.again(template, fields, form, error)
-    return see_other(f"/operations/{operation.id}")
+
+    return place.make(template, fields_of(template.schema), form, create)
 
 
 # Shared ------------------------------------------------------------------------------------
-
-
-def _key(form: FormData) -> str | None:
-    """Return the key by which a form that is sent twice makes one resource."""
-    return typed(form, "idempotency_key") or None
 
 
 def problems_of(error: CarrelError) -> Sequence[tuple[str, str]]:

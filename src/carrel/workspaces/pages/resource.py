@@ -1,17 +1,19 @@
 """Which pages show one service or user resource, and change any resource?"""
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.datastructures import FormData
 from starlette.responses import Response
 
-from carrel.core.errors import CarrelError, Conflict, InvalidRequest, NotFound
+from carrel.core.errors import BadRequest, CarrelError, Conflict, InvalidRequest, NotFound
 from carrel.core.forms import FormField, errors_by_field, fields_of, read, show_again
 from carrel.core.web import FormDep, see_other, typed
 from carrel.workspaces.access import check_may_manage, may_follow, may_manage
-from carrel.workspaces.pages.create import problems_of
+from carrel.workspaces.pages.create import PREVIEW, problems_of
 from carrel.workspaces.pages.desk import Desk, DeskDep
 from carrel.workspaces.pages.views import (
     KIND_NAMES,
@@ -24,6 +26,8 @@ from carrel.workspaces.pages.views import (
     state_of,
 )
 from carrel.workspaces.rules import Resource, ResourceKind
+from carrel.workspaces.service.rehearsal import Plan
+from carrel.workspaces.service.wishes import Made
 
 router = APIRouter(prefix="/resources/{resource_id}")
 
@@ -77,14 +81,21 @@ def show_settings(desk: DeskDep, resource_id: str) -> Response:
 
 @router.post("/settings")
 def change_settings(desk: DeskDep, resource_id: str, form: FormDep) -> Response:
-    """Change properties, or show the form again with what does not fit."""
+    """Change properties, or show the form again: with what does not fit, or with the plan."""
     resource = _managed(desk, resource_id)
     fields = _changeable(desk, resource)
-    try:
-        _, operation = desk.workspaces.update(
+
+    def change() -> Made:
+        return desk.workspaces.update(
             desk.actor, resource_id, etag=typed(form, "etag"), properties=read(fields, form)
         )
-    except (InvalidRequest, Conflict) as error:
+
+    try:
+        if typed(form, PREVIEW):
+            plan = desk.workspaces.rehearse(change)
+            return _settings(desk, resource, show_again(fields, form), plan=plan)
+        _, operation = change()
+    except (BadRequest, InvalidRequest, Conflict) as error:
         return _settings(desk, resource, show_again(fields, form), error)
     return see_other(f"/operations/{operation.id}")
 
@@ -145,7 +156,14 @@ def _managed(desk: Desk, resource_id: str) -> Resource:
 
 def _changeable(desk: Desk, resource: Resource) -> list[FormField]:
     schema = desk.template_of(resource).schema
-    return fields_of(schema, resource.properties, updateable_only=True)
+    fields = fields_of(schema, resource.properties, updateable_only=True)
+    keep = "Leave it empty to keep the one that is set."
+    return [
+        replace(each, hint=f"{each.hint} {keep}".strip(), required=False)
+        if each.type == "password" and each.value
+        else each
+        for each in fields
+    ]
 
 
 def _children(desk: Desk, resource: Resource) -> Sequence[Resource]:
@@ -191,10 +209,14 @@ def _settings(
     resource: Resource,
     fields: Sequence[FormField],
     error: CarrelError | None = None,
+    *,
+    plan: Plan | None = None,
 ) -> Response:
     return desk.page(
         "workspaces/settings.html",
         status=error.status if error else 200,
+        plan=plan,
+        has_secrets=any(field.type == "password" for field in fields),
         **_frame(desk, resource),
         fields=fields,
         errors=errors_by_field(fields, problems_of(error)) if error else {},
@@ -202,11 +224,18 @@ def _settings(
 
 
 def _deletion(desk: Desk, resource: Resource, errors: Mapping[str, str] | None = None) -> Response:
+    plan = None
+    if not resource.is_enabled:
+        with contextlib.suppress(
+            Conflict, BadRequest
+        ):  # the page says itself what stands against it
+            plan = desk.workspaces.rehearse(lambda: desk.workspaces.delete(desk.actor, resource.id))
     below = [(child, _children(desk, child)) for child in _children(desk, resource)]
     return desk.page(
         "workspaces/delete.html",
         status=422 if errors else 200,
         **_frame(desk, resource),
         below=below,
+        plan=plan,
         errors=errors or {},
     )
