@@ -3,9 +3,17 @@
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from carrel.airlock.ports import Ground, Scanner
-from carrel.airlock.rules import AirlockRequest, Direction, Finding, Severity, Status
+from carrel.airlock.rules import (
+    AirlockRequest,
+    Direction,
+    Finding,
+    ReviewResource,
+    Severity,
+    Status,
+)
 from carrel.airlock.scanners import standard_scanners
 from carrel.airlock.service import Airlock
 from carrel.airlock.stores import MemoryStore
@@ -19,7 +27,8 @@ from carrel.core.ids import new_id
 from carrel.core.queue import Queue, WorkItem
 from carrel.core.settings import Settings
 from carrel.runtime.memory import MemoryRuntime
-from carrel.runtime.ports import Runtime, WorkspacePlan
+from carrel.runtime.ports import Member, Runtime, WorkspacePlan
+from carrel.workspaces.rules import Operation, Person, Progress
 
 SAFE_TABLE = b"group,n\nold,120\nyoung,85\n"
 SMALL_TABLE = b"group,n\nold,120\nyoung,3\n"
@@ -45,6 +54,44 @@ class OpenPolicies:
 
     def display_name(self, workspace_id: str) -> str:
         return f"Study {workspace_id[:4]}"
+
+    undeployed: set[str] = field(default_factory=set)
+
+    def is_deployed(self, workspace_id: str) -> bool:
+        return workspace_id not in self.undeployed
+
+    def host_member(self, workspace_id: str, account_id: str) -> Member:
+        return Member(200_000 + int(account_id[:3], 16), f"u{account_id[:8]}")
+
+
+@dataclass
+class MemoryDesks:
+    """Remembers which review resources were asked for."""
+
+    opened: list[ReviewResource] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    removed: list[ReviewResource] = field(default_factory=list)
+    healthy: bool = True
+
+    def open(self, reviewer, request, link):
+        made = ReviewResource(reviewer.id, request.workspace_id, new_id(), new_id())
+        self.opened.append(made)
+        self.links.append(link)
+        now = datetime.now(UTC)
+        path = f"/workspaces/{made.workspace_id}/workspace-services/{made.workspace_service_id}"
+        path += f"/user-resources/{made.user_resource_id}"
+        return made, Operation(
+            id=new_id(), resource_id=made.user_resource_id, resource_path=path,
+            resource_version=0, workspace_id=made.workspace_id, action="install",
+            status="awaiting_deployment", message="", steps=(), created_at=now, updated_at=now,
+            user=Person(reviewer.id, reviewer.name), progress=Progress.WAITING,
+        )  # fmt: skip
+
+    def is_healthy(self, resource):
+        return self.healthy
+
+    def remove(self, resource):
+        self.removed.append(resource)
 
 
 class BrokenScanner:
@@ -89,6 +136,7 @@ class Bench:
         self.runtime = runtime or MemoryRuntime()
         self.store = store or MemoryStore()
         self.policies = OpenPolicies()
+        self.desks = MemoryDesks()
         self.settings = settings or Settings(tre_name="Test TRE")
         self.ground = Ground(
             database=database,
@@ -100,6 +148,8 @@ class Bench:
             store=self.store,
             boxes=self.runtime,
             policies=self.policies,
+            desks=self.desks,
+            find_actor=lambda _connection, account_id: self.people.get(account_id),
         )
         self.airlock = Airlock(self.ground)
         self.work = AirlockWork(self.ground, scanners or standard_scanners())
@@ -109,6 +159,9 @@ class Bench:
         self.owner = person(self.workspace, WorkspaceRole.OWNER)
         self.reviewer = person(self.workspace, WorkspaceRole.AIRLOCK_MANAGER)
         self.stranger = person(new_id(), *WorkspaceRole)
+        known = (self.author, self.colleague, self.owner, self.reviewer, self.stranger)
+        self.people = {each.id: each for each in known}
+        """Who stands behind an account id; a test takes somebody's place away here."""
 
     def make_workspace(self) -> str:
         workspace = new_id()

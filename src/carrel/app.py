@@ -95,6 +95,7 @@ PAGES = [
     packages_pages.router,
     gateway_pages.router,
     evidence_pages.router,
+    airlock_routes.blobs.router,
 ]
 """What people see, room by room."""
 APIS = [

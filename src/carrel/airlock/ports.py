@@ -4,16 +4,30 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
-from carrel.airlock.rules import AirlockPolicy, Direction, Finding, Stage
+from sqlalchemy import Connection
+
+from carrel.airlock.rules import (
+    AirlockPolicy,
+    AirlockRequest,
+    Direction,
+    Finding,
+    ReviewResource,
+    Stage,
+)
+from carrel.core.actors import Actor
 from carrel.core.audit import Audit
 from carrel.core.clock import Clock
 from carrel.core.database import Database
 from carrel.core.events import Events
 from carrel.core.queue import Queue
 from carrel.core.settings import Settings
-from carrel.runtime.ports import Boxes
+from carrel.people.actors import actor_of
+from carrel.runtime.ports import Boxes, Member
+from carrel.workspaces.rules import Operation
 
-__all__ = ["Boxes", "Ground", "Policies", "Scanner", "Store", "Stored", "Subject"]
+__all__ = ["Boxes", "Desks", "Ground", "Policies", "Scanner", "Store", "Stored", "Subject"]
+
+FindActor = Callable[[Connection, str], Actor | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +128,34 @@ class Policies(Protocol):
         """Return what people call a workspace. Raises `NotFound`."""
         ...
 
+    def is_deployed(self, workspace_id: str) -> bool:
+        """Whether a workspace was ever installed with success. Raises `NotFound`."""
+        ...
+
+    def host_member(self, workspace_id: str, account_id: str) -> Member:
+        """Return a member as the host knows them. Raises `NotFound`."""
+        ...
+
+
+class Desks(Protocol):
+    """Makes and removes the user resources in which reviewers look at files."""
+
+    def open(
+        self, reviewer: Actor, request: AirlockRequest, link: str
+    ) -> tuple[ReviewResource, Operation]:
+        """Begin to make a reviewer's user resource as the request's workspace configures it.
+
+        Raises `InvalidRequest` saying what of `airlock_review_config` is missing or wrong.
+        """
+        ...
+
+    def is_healthy(self, resource: ReviewResource) -> bool:
+        """Whether the user resource is enabled, deployed and running."""
+        ...
+
+    def remove(self, resource: ReviewResource) -> None:
+        """Disable and delete a user resource; may be called twice."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
@@ -128,6 +170,9 @@ class Ground:
     store: Store
     boxes: Boxes
     policies: Policies
+    desks: Desks
+    find_actor: FindActor = actor_of
+    """Who stands behind an account id, with the roles of now."""
 
     @property
     def policy(self) -> AirlockPolicy:

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -110,8 +111,20 @@ reviews = Table(
     Column("explanation", String, nullable=False),
     Column("manifest_sha256", String(64), nullable=False),
     Column("at", Moment, nullable=False),
+    Column("has_named_seal", Boolean),  # empty in old rows: they all have
     UniqueConstraint("request_id", "seal", "reviewer_id", "decision"),
 )
+
+review_resources = Table(
+    "airlock_review_resources",
+    metadata,
+    Column("request_id", String(36), ForeignKey("airlock_requests.id", ondelete="CASCADE"),
+           primary_key=True),
+    Column("reviewer_id", String(64), primary_key=True),
+    Column("workspace_id", String(36), nullable=False),
+    Column("workspace_service_id", String(36), nullable=False),
+    Column("user_resource_id", String(36), nullable=False),
+)  # fmt: skip
 
 findings = Table(
     "airlock_findings",
@@ -143,6 +156,33 @@ tickets = Table(
     Column("used_at", Moment),
     Column("revoked_at", Moment),
 )
+
+links = Table(
+    "airlock_links",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _request(),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("account_id", String(64), nullable=False),
+    Column("place", String(16), nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+)
+"""Tickets to a request's files at `/blob/…`, each bound to a person and a part of its life."""
+
+blocks = Table(
+    "airlock_blocks",
+    metadata,
+    Column("id", String(36), primary_key=True),  # of the object in the store
+    _request(),
+    Column("name", String, nullable=False),
+    Column("block_id", String(128), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("added_at", Moment, nullable=False),
+    UniqueConstraint("request_id", "name", "block_id"),
+)
+"""Pieces of files that are being uploaded; they are nothing until they are put together."""
 
 releases = Table(
     "airlock_releases",

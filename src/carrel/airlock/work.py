@@ -28,6 +28,7 @@ from carrel.airlock.rules import (
 )
 from carrel.airlock.rules.names import inbox_folder
 from carrel.airlock.service.base import (
+    CLEAR_DESKS,
     DELIVER,
     DISCARD,
     FILE_AWAY,
@@ -78,7 +79,8 @@ class AirlockWork(Room):
             DISCARD: self._discard,
             WITHDRAW: self._withdraw,
         }
-        return {kind: self._guarded(step) for kind, step in steps.items()}
+        guarded = {kind: self._guarded(step) for kind, step in steps.items()}
+        return {**guarded, CLEAR_DESKS: self._clear_desks}
 
     def recover(self) -> int:
         """Queue the work of requests that wait for Carrel and have none; returns how many.
@@ -235,6 +237,24 @@ class AirlockWork(Room):
         self._boxes.remove_inbox(request.workspace_id, folder)
         with queue.fenced(item) as connection:
             self._record(connection, self._actor, "withdrawn", request)
+            queue.complete(connection, item)
+
+    def _clear_desks(self, item: WorkItem, queue: Queue) -> None:
+        with queue.fenced(item) as connection:
+            request = self._find(connection, item)
+            if request is None:
+                queue.complete(connection, item)
+                return
+        try:
+            for desk in request.review_resources:
+                self._ground.desks.remove(desk)
+        except CarrelError as error:  # the request itself goes its way all the same
+            log.warning("airlock.desk_stays", error=str(error), detail=error.log_detail)
+            with queue.fenced(item) as connection:
+                self._again(connection, item, queue)
+            return
+        with queue.fenced(item) as connection:
+            self._record(connection, self._actor, "review_resources_removed", request)
             queue.complete(connection, item)
 
     # Shared --------------------------------------------------------------------------------

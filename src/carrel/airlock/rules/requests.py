@@ -100,6 +100,18 @@ class Review:
     seal: int
     manifest_sha256: str
     at: datetime
+    has_named_seal: bool = True
+    """Whether the reviewer said which manifest they saw; else it was about the seal in force."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewResource:
+    """The user resource in which one reviewer looks at a request's files."""
+
+    reviewer_id: str
+    workspace_id: str
+    workspace_service_id: str
+    user_resource_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +159,7 @@ class AirlockRequest:
     files: Sequence[RequestFile] = ()
     reviews: Sequence[Review] = ()
     history: Sequence[HistoryEntry] = ()
+    review_resources: Sequence[ReviewResource] = ()
 
     def file(self, name: str) -> RequestFile | None:
         """Return the file of exactly this name, or None."""

@@ -51,6 +51,16 @@ class Action(StrEnum):
     REVOKE = "revoke"
 
 
+AZURETRE_ACTIONS = frozenset({Action.SUBMIT, Action.REVIEW, Action.CANCEL, Action.REVOKE})
+"""What AzureTRE's clients know; anything else is told beside, so that none of them stumbles."""
+
+
+class IllegalMove(IllegalTransition):
+    """A request cannot become that now; AzureTRE answers 400 where Carrel's others answer 409."""
+
+    status = 400
+
+
 S = Status
 
 FINAL = frozenset({S.REJECTED, S.BLOCKED, S.CANCELLED, S.REVOKED, S.FAILED})
@@ -138,9 +148,9 @@ def allowed_user_actions(status: Status, who: Who | None) -> tuple[Action, ...]:
 def check_move(old: Status, new: Status, who: Who | None) -> None:
     """Raise `IllegalTransition` or `Denied` unless `who` may take a request from old to new."""
     if (old, new) not in MOVES:
-        raise IllegalTransition(
-            f"This request is {old.words} and cannot become {new.words}. "
-            "Reload it to see what happened."
+        raise IllegalMove(
+            f"Airlock request status change was illegal: this request is {old.words} and cannot "
+            f"become {new.words}. Reload it to see what happened."
         )
     check_who(MOVES[old, new], who)
 

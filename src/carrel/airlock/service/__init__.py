@@ -5,9 +5,8 @@ from sqlalchemy import Connection, delete, select
 from carrel.airlock import tables
 from carrel.airlock.ports import Ground
 from carrel.airlock.service.base import DISCARD, work_key
-from carrel.airlock.service.drafting import Drafting
+from carrel.airlock.service.desks import ReviewDesks
 from carrel.airlock.service.releasing import OpenRelease, Releasing
-from carrel.airlock.service.reviewing import Reviewing
 from carrel.core.actors import Actor, system
 from carrel.core.errors import NotFound
 from carrel.workspaces.events import WorkspaceDeleted
@@ -15,11 +14,11 @@ from carrel.workspaces.events import WorkspaceDeleted
 __all__ = ["Airlock", "OpenRelease"]
 
 
-class Airlock(Drafting, Reviewing, Releasing):
+class Airlock(ReviewDesks, Releasing):
     """The use cases of the airlock; with `work.py` the only writer of its tables.
 
     `drafting.py` is the author's part, `reviewing.py` the reviewer's, `releasing.py` lets an
-    approved export out.
+    approved export out, `linking.py` serves programs by links, `desks.py` review resources.
     """
 
     def __init__(self, ground: Ground) -> None:

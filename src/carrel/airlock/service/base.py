@@ -23,6 +23,7 @@ DELIVER = "airlock.deliver"
 FILE_AWAY = "airlock.file_away"
 DISCARD = "airlock.discard"
 WITHDRAW = "airlock.withdraw"
+CLEAR_DESKS = "airlock.clear_desks"
 
 TEXT_LIMIT = 10_000
 
@@ -113,6 +114,8 @@ class Room:
                 "manifest_sha256": changes.get("manifest_sha256", request.manifest_sha256),
             },
         )
+        if request.status is Status.IN_REVIEW and request.review_resources:
+            self._clear_desks_soon(connection, request)
         self._record(
             connection,
             actor,
@@ -148,6 +151,11 @@ class Room:
         """Queue work for a request; one piece at a time runs per request."""
         payload = {"request": request.id, "workspace": request.workspace_id}
         self._queue.put(connection, kind, work_key(request.id), payload)
+
+    def _clear_desks_soon(self, connection: Connection, request: AirlockRequest) -> None:
+        """Queue the end of review resources, beside the request's own work and not before it."""
+        payload = {"request": request.id, "workspace": request.workspace_id}
+        self._queue.put(connection, CLEAR_DESKS, f"airlock-desks:{request.id}", payload)
 
     @contextmanager
     def _verified(self, request: AirlockRequest) -> Iterator[list[tuple[RequestFile, BinaryIO]]]:

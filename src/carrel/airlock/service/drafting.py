@@ -31,6 +31,17 @@ from carrel.runtime.ports import OutboxFile
 TITLE_LIMIT = 200
 
 
+NO_JUSTIFICATION = "Business Justifications"
+"""What AzureTRE writes where nobody said why; it is not a reason."""
+
+
+class AirlockClosed(Denied):
+    """The workspace has no airlock; AzureTRE answers 405."""
+
+    status = 405
+    code = "airlock_closed"
+
+
 class Drafting(Room):
     """The author's use cases."""
 
@@ -43,6 +54,7 @@ class Drafting(Room):
         self._check_author_role(actor, workspace_id)
         direction = _direction(type)
         self._check_enabled(workspace_id)
+        self._check_deployed(workspace_id)
         now, request_id = self._clock.now(), new_id()
         values: dict[str, Any] = {
             "id": request_id,
@@ -105,7 +117,7 @@ class Drafting(Room):
         self._check_author_role(actor, workspace_id)
         return [
             replace(file, refused=file.refused or name_problem(file.path))
-            for file in self._boxes.list_outbox(workspace_id)
+            for file in self._boxes.list_outbox(workspace_id, uid=self._uid(actor, workspace_id))
         ]
 
     def add_from_outbox(
@@ -127,8 +139,13 @@ class Drafting(Room):
     def _collect(self, actor: Actor, request: AirlockRequest, path: str) -> RequestFile:
         clean_name(path)
         content: BinaryIO
-        with self._boxes.open_outbox(request.workspace_id, path) as content:
+        uid = self._uid(actor, request.workspace_id)
+        with self._boxes.open_outbox(request.workspace_id, path, uid=uid) as content:
             return self._take(actor, request, path, chunks(content))
+
+    def _uid(self, actor: Actor, workspace_id: str) -> int:
+        """Return the host uid that may read what the actor collects."""
+        return self._ground.policies.host_member(workspace_id, actor.id).uid
 
     def remove_file(self, actor: Actor, request_id: str, name: str) -> None:
         """Take a file out of a draft."""
@@ -168,6 +185,8 @@ class Drafting(Room):
                 _check_complete(request)
             self._seal(connection, actor, request)
             self._put_work(connection, SCAN, request)
+            mine = tables.blocks.c.request_id == request.id
+            connection.execute(delete(tables.blocks).where(mine))
             return load_request(connection, request_id)
 
     def _seal(self, connection: Connection, actor: Actor, request: AirlockRequest) -> None:
@@ -306,7 +325,13 @@ class Drafting(Room):
 
     def _check_enabled(self, workspace_id: str) -> None:
         if not self._ground.policies.policy(workspace_id).airlock_enabled:
-            raise Denied("The airlock of this workspace is closed. Ask its owner to open it.")
+            raise AirlockClosed(
+                "The airlock of this workspace is closed. Ask a TRE administrator to enable it."
+            )
+
+    def _check_deployed(self, workspace_id: str) -> None:
+        if not self._ground.policies.is_deployed(workspace_id):
+            raise Conflict("Workspace is not deployed. Wait until its installation has ended well.")
 
 
 def _direction(word: Direction | str) -> Direction:
@@ -356,7 +381,7 @@ def _existing(request: AirlockRequest, name: str) -> RequestFile:
 def _check_complete(request: AirlockRequest) -> None:
     if not request.files:
         raise InvalidRequest("There is nothing to submit: add at least one file.", field="files")
-    if not request.justification:
+    if request.justification in {"", NO_JUSTIFICATION}:
         raise InvalidRequest(
             "Say why these files should cross: fill in the justification.", field="justification"
         )

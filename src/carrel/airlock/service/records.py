@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, not_, or_, select
@@ -17,12 +18,33 @@ from carrel.airlock.rules import (
     HistoryEntry,
     RequestFile,
     Review,
+    ReviewResource,
     Severity,
     Stage,
     Status,
 )
 from carrel.core.errors import NotFound
+from carrel.core.paging import Page, Wanted, ordered, page_of
 
+
+class RequestOrder(StrEnum):
+    """What a list of requests can be sorted by. The values are AzureTRE's."""
+
+    CREATED = "createdWhen"
+    UPDATED = "updatedWhen"
+    TITLE = "title"
+    STATUS = "status"
+    TYPE = "type"
+
+
+_COLUMNS = tables.requests.c
+_KEYS: Mapping[RequestOrder, ColumnElement[Any]] = {
+    RequestOrder.CREATED: _COLUMNS.created_at,
+    RequestOrder.UPDATED: _COLUMNS.updated_at,
+    RequestOrder.TITLE: _COLUMNS.title,
+    RequestOrder.STATUS: _COLUMNS.status,
+    RequestOrder.TYPE: _COLUMNS.type,
+}
 T = TypeVar("T")
 _AnyRow = Row[Any]
 
@@ -60,6 +82,15 @@ def load_requests(
     return _completed(connection, connection.execute(query).all())
 
 
+def page_requests(
+    connection: Connection, where: ColumnElement[bool], part: Wanted[RequestOrder]
+) -> Page[AirlockRequest]:
+    """Return the wanted part of the matching requests."""
+    query = ordered(select(tables.requests).where(where), part, _KEYS, tables.requests.c.id)
+    page = page_of(connection.execute(query).all(), part, lambda row: row)
+    return Page(_completed(connection, page), page.next_cursor)
+
+
 def load_findings(connection: Connection, request_id: str, seal: int) -> Sequence[Finding]:
     """Return what the scanners found in one seal, in the order of files and scanners."""
     table = tables.findings
@@ -91,9 +122,14 @@ def _completed(connection: Connection, rows: Sequence[_AnyRow]) -> list[AirlockR
     files = _grouped(connection, tables.files, "position", ids, _file)
     reviews = _grouped(connection, tables.reviews, "at", ids, _review)
     history = _grouped(connection, tables.moves, "version", ids, _move)
+    desks = _grouped(connection, tables.review_resources, "reviewer_id", ids, _desk)
     return [
         replace(
-            _request(row), files=files[row.id], reviews=reviews[row.id], history=history[row.id]
+            _request(row),
+            files=files[row.id],
+            reviews=reviews[row.id],
+            history=history[row.id],
+            review_resources=desks[row.id],
         )
         for row in rows
     ]
@@ -162,6 +198,16 @@ def _review(row: _AnyRow) -> Review:
         seal=row.seal,
         manifest_sha256=row.manifest_sha256,
         at=row.at,
+        has_named_seal=row.has_named_seal is not False,
+    )
+
+
+def _desk(row: _AnyRow) -> ReviewResource:
+    return ReviewResource(
+        reviewer_id=row.reviewer_id,
+        workspace_id=row.workspace_id,
+        workspace_service_id=row.workspace_service_id,
+        user_resource_id=row.user_resource_id,
     )
 
 

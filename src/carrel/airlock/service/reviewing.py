@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from sqlalchemy import Connection, update
+from sqlalchemy import ColumnElement, Connection, update
 
 from carrel.airlock import tables
 from carrel.airlock.rules import (
@@ -28,14 +28,17 @@ from carrel.airlock.service.base import (
     limited_text,
 )
 from carrel.airlock.service.records import (
+    RequestOrder,
     load_findings,
     load_request,
     load_requests,
     load_seal,
+    page_requests,
 )
-from carrel.core.actors import Actor
+from carrel.core.actors import Actor, WorkspaceRole
 from carrel.core.errors import Conflict, InvalidRequest, NotFound
 from carrel.core.ids import new_id
+from carrel.core.paging import Page, Wanted
 
 VIEWABLE = frozenset({Status.IN_REVIEW, Status.APPROVED, Status.REJECTED, Status.REVOKED})
 """Where a reviewer may look into the sealed files."""
@@ -71,6 +74,27 @@ class Reviewing(Room):
             return load_requests(
                 connection, tables.requests.c.workspace_id.in_(mine), settled_limit
             )
+
+    def page(
+        self, actor: Actor, part: Wanted[RequestOrder], *, workspace_id: str | None = None,
+        role: WorkspaceRole | None = None, **equal: str | None,
+    ) -> Page[AirlockRequest]:  # fmt: skip
+        """Return a part of the requests of one workspace, or of all where the actor has a role.
+
+        `equal` names columns and what they must be; None is no condition. Raises `NotFound` to
+        strangers of the one workspace.
+        """
+        if workspace_id is not None and not actor.is_member(workspace_id):
+            raise NotFound("There is no such workspace, or you are no member of it.")
+        held = [key for key, has in actor.workspace_roles.items() if has and role in {None, *has}]
+        columns = tables.requests.c
+        spaces = held if workspace_id is None else [workspace_id]
+        where: ColumnElement[bool] = columns.workspace_id.in_(spaces)
+        for name, value in equal.items():
+            if value is not None:
+                where &= columns[name] == value
+        with self._database.read() as connection:
+            return page_requests(connection, where, part)
 
     def list_findings(self, actor: Actor, request_id: str) -> Sequence[Finding]:
         """Return what the scanners found in the newest seal."""
@@ -118,24 +142,27 @@ class Reviewing(Room):
 
     def review(
         self, actor: Actor, request_id: str, *, approve: bool, explanation: str,
-        seen_manifest_sha256: str,
+        seen_manifest_sha256: str | None = None,
     ) -> AirlockRequest:  # fmt: skip
         """Decide about the seal that was seen. Never by its author, whatever their roles.
 
-        Raises `Conflict` if the seal in force is another one than was seen.
+        Without a manifest it is about the seal in force now, and the review says so. Raises
+        `Conflict` if the seal in force is another one than was seen.
         """
         new = Status.APPROVING if approve else Status.REJECTING
         with self._database.write() as connection:
             request = self._visible(connection, actor, request_id, lock=True)
             check_who(Who.REVIEWER, part_of(actor, request))
             check_move(request.status, new, Who.REVIEWER)
-            if seen_manifest_sha256 != request.manifest_sha256:
+            if seen_manifest_sha256 not in {None, request.manifest_sha256}:
                 raise Conflict(
                     "The files you saw are not the files sealed now. Reload the request and look "
                     "again."
                 )
             reason = self._reason(connection, request, approve, explanation)
-            self._vote(connection, actor, request, "approved" if approve else "rejected", reason)
+            has_named = seen_manifest_sha256 is not None
+            decision = "approved" if approve else "rejected"
+            self._vote(connection, actor, request, decision, reason, has_named_seal=has_named)
             self._move(connection, actor, request, new, reason)
             self._put_work(connection, DELIVER if approve else FILE_AWAY, request)
             return load_request(connection, request_id)
@@ -180,7 +207,7 @@ class Reviewing(Room):
 
     def _vote(
         self, connection: Connection, actor: Actor, request: AirlockRequest, decision: str,
-        explanation: str,
+        explanation: str, *, has_named_seal: bool = True,
     ) -> None:  # fmt: skip
         connection.execute(
             tables.reviews.insert(),
@@ -194,6 +221,7 @@ class Reviewing(Room):
                 "explanation": explanation,
                 "manifest_sha256": request.manifest_sha256,
                 "at": self._clock.now(),
+                "has_named_seal": has_named_seal,
             },
         )
 

@@ -262,7 +262,10 @@ def _airlock() -> None:
         _of_request("airlock_blocks"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_airlock_blocks")),
         sa.UniqueConstraint(
-            "request_id", "name", "block_id", name=op.f("uq_airlock_blocks_request_id")
+            "request_id",
+            "name",
+            "block_id",
+            name=op.f("uq_airlock_blocks_request_id_name_block_id"),
         ),
     )
     op.create_index(op.f("ix_airlock_blocks_request_id"), "airlock_blocks", ["request_id"])

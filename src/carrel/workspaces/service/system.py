@@ -1,6 +1,7 @@
 """What do the doors and the other rooms ask of this room?"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection, insert, select, text
 
@@ -97,6 +98,14 @@ class SystemUse(Room):
             raise not_found(K.WORKSPACE)
         return found.display_name
 
+    def is_deployed(self, workspace_id: str) -> bool:
+        """Whether a workspace was ever installed with success. Raises `NotFound`."""
+        with self.database.read() as connection:
+            found = self.find_workspace(connection, workspace_id)
+        if found is None:
+            raise not_found(K.WORKSPACE)
+        return found.is_deployed
+
     def host_member(self, workspace_id: str, account_id: str) -> Member:
         """Return a member as the host knows them; their id is reserved once and kept.
 
@@ -149,7 +158,9 @@ class SystemUse(Room):
         found = self.find_workspace(connection, workspace_id)
         if found is None:
             raise not_found(K.WORKSPACE)
-        return workspace_policy(self.catalogue.of(connection, found).policy)
+        policy = workspace_policy(self.catalogue.of(connection, found).policy)
+        is_open = found.properties.get("enable_airlock") is not False
+        return replace(policy, airlock_enabled=policy.airlock_enabled and is_open)
 
 
 _HIGHEST = text("SELECT max(id) FROM host_ids")

@@ -1,0 +1,16 @@
+"""How do programs reach the airlock over HTTP? AzureTRE's shapes, and what it lacks.
+
+`requests` raises, follows and decides · `files` moves files · `blobs` is Azure's Blob protocol for
+links, outside `/api`.
+"""
+
+from fastapi import APIRouter
+
+from carrel.airlock.routes import blobs, files, requests
+from carrel.airlock.routes.files import download_answer
+
+router = APIRouter()
+router.include_router(requests.router)
+router.include_router(files.router)
+
+__all__ = ["blobs", "download_answer", "router"]
