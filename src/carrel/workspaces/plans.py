@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from carrel.workspaces.rules import Power, Resource, ResourceKind
+from carrel.core.errors import Conflict
+from carrel.workspaces.rules import KNOWN_ACTIONS, Power, Resource, ResourceKind
 
 K = ResourceKind
 
@@ -64,14 +65,29 @@ UNDONE_ACTIONS = frozenset({"install", "start", "restart"})
 """Actions of which nothing may stay when they fail or are cancelled."""
 
 
-def plan_install(resource: Resource, *, has_owner: bool = False) -> Sequence[PlannedStep]:
-    """Return the steps that make a resource real."""
+def plan_install(
+    resource: Resource, *, has_owner: bool = False, driver: str = "local"
+) -> Sequence[PlannedStep]:
+    """Return the steps that make a resource real; the driver `record` only keeps its record."""
     names = INSTALL[resource.kind]
+    if driver == "record" and resource.kind is not K.WORKSPACE:
+        names = ("offer_service",)
     return [_step(name, resource) for name in names if has_owner or name != "give_owner_role"]
 
 
-def plan_action(resource: Resource, action: str) -> Sequence[PlannedStep]:
-    """Return the steps of a custom action."""
+def plan_action(resource: Resource, action: str, *, driver: str = "local") -> Sequence[PlannedStep]:
+    """Return the steps of a custom action; none where there is only something to record.
+
+    Raises `Conflict`, naming both, if the driver cannot do it.
+    """
+    if driver == "record":
+        return []
+    if action not in ACTIONS:
+        known = ", ".join(sorted(KNOWN_ACTIONS))
+        raise Conflict(
+            f"The driver {driver or 'none'} of {resource.display_name} cannot do {action!r}; it "
+            f"knows {known}. Ask an administrator to map the template to a driver that can."
+        )
     return [_step(name, resource) for name in ACTIONS[action]]
 
 

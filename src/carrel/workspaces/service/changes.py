@@ -143,7 +143,8 @@ class Changes(Room):
         """Start, stop or restart a user resource, or do what else its template offers.
 
         Asked for again while it is under way, it returns the operation that runs. Raises
-        `InvalidRequest` if the template has no such action, `Conflict` if it is not enabled.
+        `InvalidRequest` if the template has no such action, `Conflict` if it is not enabled or
+        its driver cannot do it.
         """
         with self.changing() as connection:
             resource = self._for_change(connection, actor, resource_id)
@@ -163,12 +164,13 @@ class Changes(Room):
         self, connection: Connection, actor: Actor, resource: Resource, action: str
     ) -> Operation:
         """Begin an action that was found allowed, for people and for the reconciler."""
+        driver = self.catalogue.of(connection, resource).driver
+        steps = plan_action(resource, action, driver=driver)
         wants_running = action in START_ACTIONS
-        if resource.kind is ResourceKind.USER_RESOURCE:
+        if resource.kind is ResourceKind.USER_RESOURCE and driver == "local":
             change_resource(connection, resource.id, wants_running=wants_running)
             if not wants_running:
                 self._announce_stop(connection, resource)
-        steps = plan_action(resource, action)
         operation = self.begin(connection, actor, resource, action, steps)
         self.note(
             connection,

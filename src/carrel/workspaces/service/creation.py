@@ -202,7 +202,7 @@ class Creation(Room):
         if network and shown.kind is K.SERVICE:
             tell_workspace(self, connection, actor, shown, network)
         has_owner = bool(shown.properties.get(OWNER))
-        steps = plan_install(shown, has_owner=has_owner)
+        steps = plan_install(shown, has_owner=has_owner, driver=template.driver)
         if rehearsal := REHEARSAL.get():
             rehearsal.made_id = shown.id
             rehearsal.changes += property_changes({}, chosen_properties(shown), frozenset())
