@@ -41,6 +41,8 @@ from carrel.core.roles import BEAT_SECONDS, Role, Roles
 from carrel.core.secrets import KeyRing
 from carrel.core.settings import Settings
 from carrel.core.web import Services
+from carrel.costs import routes as costs_routes
+from carrel.costs.service import Costs
 from carrel.evidence import pages as evidence_pages
 from carrel.evidence import routes as evidence_routes
 from carrel.evidence.service import Proofs
@@ -105,6 +107,7 @@ APIS = [
     packages_routes.router,
     gateway_routes.router,
     evidence_routes.router,
+    costs_routes.router,
 ]
 """What programs use, room by room."""
 
@@ -198,6 +201,7 @@ def build(
         Proofs(database=database, audit=audit, clock=clock),
         AuditTrail(database),
         Software(database, workspaces),
+        Costs(database, clock, settings),
     )
     return Carrel(
         settings=settings,

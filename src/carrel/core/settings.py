@@ -7,6 +7,7 @@ environment variable `CARREL_<NAME>`. docs/reference/settings.md is written from
 import os
 import re
 import tomllib
+from decimal import Decimal
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -200,6 +201,18 @@ class Settings(BaseSettings):
         IPv4Network("10.0.0.0/8"),
         description="Range out of which workspaces get their address spaces. They are records "
         "for templates and clients: a workspace of this machine has no network interface.",
+    )
+    currency: str = Field(
+        "GBP", pattern=r"^[A-Z]{3}$", description="Currency of the prices, as in ISO 4217."
+    )
+    price_cpu_hour: Decimal = Field(
+        Decimal(0), ge=0, description="Price of an hour of one CPU; 0: not charged here."
+    )
+    price_memory_gib_hour: Decimal = Field(
+        Decimal(0), ge=0, description="Price of an hour of one GiB of memory in use."
+    )
+    price_disk_gib_month: Decimal = Field(
+        Decimal(0), ge=0, description="Price of a month (730 hours) of one GiB of disk in use."
     )
     environments_root: Path | None = Field(
         None, description="Folder of the environment images; default depends on root or user."
