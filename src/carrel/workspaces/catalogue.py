@@ -176,6 +176,11 @@ def _body(template: Template) -> str:
         "policy": asdict(template.policy),
         "actions": [asdict(each) for each in template.actions],
         "authorized_roles": list(template.authorized_roles),
+        "parameters": list(template.parameters),
+        "outputs": list(template.outputs),
+        "origin": template.origin,
+        "driver": template.driver,
+        "missing_driver": template.missing_driver,
     }
     return orjson.dumps(body).decode()
 
@@ -198,4 +203,9 @@ def _template(row: Row[Any]) -> Template:
         actions=[TemplateAction(**each) for each in body["actions"]],
         authorized_roles=body["authorized_roles"],
         is_current=row.is_current,
+        parameters=body.get("parameters", ()),
+        outputs=body.get("outputs", ()),
+        origin=body.get("origin", "carrel"),
+        driver=body.get("driver", "local"),
+        missing_driver=body.get("missing_driver", ""),
     )

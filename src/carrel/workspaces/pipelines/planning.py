@@ -53,8 +53,8 @@ def with_pipeline(
     cascade) stand before the resource's own; where something is removed, each of those brings
     the pipeline of its own template. Targets are looked up now.
 
-    Raises `Conflict` with a sentence if the TRE lacks a resource that a step changes; only an
-    `uninstall` goes on without, for what was put there is gone with it.
+    Raises `Conflict` with a sentence if the TRE lacks a resource that a step changes; only
+    disabling and `uninstall` go on without, for what was put there is gone with it.
     """
     planned: list[PlannedStep] = []
     below = [each for each in own_steps if each.resource_id != resource.id]
@@ -83,13 +83,15 @@ def _around(
         main = PipelineStep(MAIN, f"Change {resource.display_name}", "", "", "", [])
         # What others refer to must be there before them, and go after them.
         described = [*described, main] if action == "uninstall" else [main, *described]
+    # What was put into something that is gone, is gone with it: nobody is kept by that.
+    is_needed = resource.is_enabled and action != "uninstall"
     return [
         planned
         for step in described
         for planned in (
             _main(resource, step, own_steps)
             if step.is_main
-            else _other(connection, resource, step, is_needed=action != "uninstall")
+            else _other(connection, resource, step, is_needed=is_needed)
         )
     ]
 

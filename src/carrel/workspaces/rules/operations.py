@@ -142,7 +142,8 @@ class Operation:
             return True
         if self.progress is Progress.RUNNING:  # then what it changed elsewhere is undone
             return self.is_pipeline and self.action != "uninstall"
-        return self.progress is Progress.WAITING and self.action not in _WORDS
+        is_of_template = self.action not in {*_WORDS, *_RECONCILERS}
+        return self.progress is Progress.WAITING and is_of_template
 
     @property
     def can_retry(self) -> bool:
@@ -154,6 +155,7 @@ START_ACTIONS = ("start", "restart")
 """Custom actions that end with a running sandbox."""
 KNOWN_ACTIONS = frozenset({*START_ACTIONS, "stop"})
 """Custom actions that a bundle may offer."""
+_RECONCILERS = frozenset({"repair", "clear_up"})
 _CANCELLABLE = {
     *((action, P.WAITING) for action in ("install", "uninstall", *START_ACTIONS, "stop")),
     *((action, P.RUNNING) for action in ("install", *START_ACTIONS)),
