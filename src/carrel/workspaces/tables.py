@@ -70,6 +70,18 @@ templates = Table(
     Column("title", String, nullable=False),
     Column("body", String, nullable=False),  # JSON whose order counts: forms follow it
     Column("registered_at", Moment, nullable=False),
+    Column("channel", String(16)),  # empty: current
+    Column("withdrawal", String),  # why nothing new may be made of it; empty: it may
+)
+
+workspace_catalogues = Table(
+    "workspace_catalogues",
+    metadata,
+    # No row: the workspace may use every service template of the TRE.
+    Column("workspace_id", _ID, ForeignKey("resources.id"), primary_key=True),
+    Column("entries", Json, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("updated_by", Json, nullable=False),
 )
 
 resources = Table(

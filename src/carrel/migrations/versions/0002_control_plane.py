@@ -16,6 +16,7 @@ def upgrade() -> None:
     _applications()
     _issuer()
     _resources()
+    _templates()
     _operations()
     _lists()
     _airlock()
@@ -50,6 +51,24 @@ def _resources() -> None:
         sa.UniqueConstraint("first", name=op.f("uq_address_ranges_first")),
     )
     op.create_index("ix_address_ranges_workspace", "address_ranges", ["workspace_id"])
+
+
+def _templates() -> None:
+    op.add_column("templates", sa.Column("channel", sa.String(length=16)))
+    op.add_column("templates", sa.Column("withdrawal", sa.String()))
+    op.create_table(
+        "workspace_catalogues",
+        sa.Column("workspace_id", sa.String(length=36), nullable=False),
+        sa.Column("entries", sa.String(), nullable=False),
+        sa.Column("updated_at", sa.String(length=32), nullable=False),
+        sa.Column("updated_by", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["workspace_id"],
+            ["resources.id"],
+            name=op.f("fk_workspace_catalogues_workspace_id_resources"),
+        ),
+        sa.PrimaryKeyConstraint("workspace_id", name=op.f("pk_workspace_catalogues")),
+    )
 
 
 def _applications() -> None:

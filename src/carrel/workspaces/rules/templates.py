@@ -80,6 +80,8 @@ class Template:
     """Carrel's driver that makes it real: `local`, `record` (keeps the record only), or "" """
     missing_driver: str = ""
     """Why nothing here can make it real, with what to do; empty if something can."""
+    effects: Mapping[str, str] = field(default_factory=dict)
+    """What a property is used for here, where that is not what its bundle says."""
     channel: Literal["current", "testing"] = "current"
     """`testing`: only for those who choose the version on purpose."""
     withdrawal: str = ""
