@@ -80,6 +80,16 @@ class Api:
             raise problem(answer)
         return answer.json() if answer.content else None
 
+    def send_form(self, path: str, **fields: str) -> tuple[int, dict[str, Any]]:
+        """POST a form as OAuth has it; returns the status and the JSON, whichever they are."""
+        with _translated(self.url):
+            answer = self._http.request("POST", path, data=fields)
+        try:
+            body = answer.json()
+        except ValueError:
+            body = {}
+        return answer.status_code, body if isinstance(body, dict) else {}
+
     @contextmanager
     def stream(self, path: str) -> Iterator[httpx.Response]:
         """GET something large; the body is read by the caller."""

@@ -2,39 +2,60 @@
 
 import getpass
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from carrel.cli import client
-from carrel.cli.client import Login
+from carrel.cli.client import Api, Login
+from carrel.cli.device import token_by_device
 from carrel.cli.output import JsonFlag, fields, remark, show
 from carrel.core.errors import CarrelError, InvalidRequest, NotAuthenticated
 
 
 def login(
-    username: Annotated[str, typer.Argument(help="Your user name.")] = "",
+    username: Annotated[
+        str, typer.Argument(help="Your user name, to sign in with the password here.")
+    ] = "",
+    username_option: Annotated[
+        str, typer.Option("--username", help="The same, for scripts.", metavar="NAME")
+    ] = "",
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
     code: Annotated[str, typer.Option(help="The code of your authenticator, if you use one.")] = "",
     json: JsonFlag = False,
 ) -> None:
-    """Sign in; the token is kept in your own folder for later commands."""
+    """Sign in; the token is kept in your own folder for later commands.
+
+    Without a user name you sign in in a browser, on this machine or another one: the command
+    prints an address and a code, and waits.
+    """
     api = client.anonymous()
-    if not username:
-        username = typer.prompt("User name", err=True)
-    password = read_password(from_stdin=password_stdin)
-    body: dict[str, str] = {"username": username, "password": password}
+    name = username or username_option
+    if name or password_stdin or code:
+        token, account = _by_password(api, name, code, from_stdin=password_stdin)
+    else:
+        token = token_by_device(api)
+        account = Api(api.url, api.ca, token).get("/api/me")["account"]
+    name = str(account.get("username", name))
+    client.keep(Login(api.url, api.ca, token, name))
+    if not json:
+        remark(f"Signed in at {api.url} as {account.get('display_name', name)}.")
+    show({"url": api.url, "account": account}, as_json=json)
+
+
+def _by_password(
+    api: Api, username: str, code: str, *, from_stdin: bool
+) -> tuple[str, dict[str, Any]]:
+    """Return a token and the account it is of."""
+    name = username or typer.prompt("User name", err=True)
+    password = read_password(from_stdin=from_stdin)
+    body = {"username": name, "password": password}
     if code:
         body["totp_code"] = code
     answer = api.post("/api/sign-in", body)
-    client.keep(Login(api.url, api.ca, str(answer["token"]), username))
-    account = answer.get("account", {})
-    name = account.get("display_name", username)
-    if not json:
-        remark(f"Signed in at {api.url} as {name}.")
-    show({"url": api.url, "account": account}, as_json=json)
+    return str(answer["token"]), answer.get("account", {})
 
 
 def logout() -> None:
