@@ -197,7 +197,8 @@ def test_events_are_sent_until_the_operation_has_ended(site, study):
     assert answer.headers["content-type"].startswith("text/event-stream")
     lines = answer.text.splitlines()
     assert lines[0] == "event: operation"
-    assert json.loads(lines[1].removeprefix("data: "))["status"] == "deployed"
+    assert lines[1].startswith("id: ")
+    assert json.loads(lines[2].removeprefix("data: "))["status"] == "deployed"
 
 
 def test_usage_is_told_to_those_who_see_the_resource(site, study):

@@ -69,6 +69,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "steps": many(ref("Step")),
             "canCancel": FLAG,
             "canRetry": FLAG,
+            "progress": thing({"stepsDone": COUNT, "steps": COUNT}),
         }
     ),
     "Step": thing(
@@ -77,14 +78,55 @@ SCHEMAS: Mapping[str, Schema] = {
             "templateStepId": TEXT,
             "stepTitle": TEXT,
             "resourceId": TEXT,
+            "resourceTemplateName": TEXT,
+            "resourceType": TEXT,
             "resourceAction": TEXT,
             "status": TEXT,
             "message": TEXT,
             "updatedWhen": TIME,
+            "sourceTemplateResourceId": TEXT,
         }
     ),
+    "Drift": thing(
+        {
+            "resourceId": TEXT,
+            "workspaceId": OPTIONAL_UUID,
+            "aspect": TEXT,
+            "shouldBe": TEXT,
+            "reallyIs": TEXT,
+            "since": TIME,
+            "lastSeen": TIME,
+            "whatWasDone": TEXT,
+        },
+        description="A difference between what should be and what is.",
+    ),
+    "DeadLetter": thing(
+        {
+            "id": UUID,
+            "kind": TEXT,
+            "key": TEXT,
+            "error": TEXT,
+            "failures": COUNT,
+            "createdWhen": TIME,
+            "parkedWhen": TIME,
+            "operationId": OPTIONAL_UUID,
+        },
+        description="Work that failed again and again, and was put aside.",
+    ),
     "OperationAnswer": thing({"operation": ref("Operation")}),
-    "Plan": thing({"action": TEXT, "steps": many(OPEN)}),
+    "PlanAnswer": thing(
+        {
+            "plan": thing(
+                {
+                    "action": TEXT,
+                    "steps": many(thing({"stepTitle": TEXT, "resourceId": OPTIONAL_TEXT})),
+                    "changes": many(thing({"property": TEXT, "from": ANY, "to": ANY})),
+                    "warnings": many(TEXT),
+                }
+            )
+        },
+        description="What a change would do; `dry_run` changes nothing.",
+    ),
     "HistoryEntry": thing(
         {
             "id": TEXT,
@@ -149,6 +191,8 @@ def _of_kind(name: str, one: str, component: str) -> dict[str, Schema]:
         f"invoke_{name}_action": _ACCEPTED,
         f"list_{name}_operations": listing("operations", ref("Operation")),
         f"get_{name}_operation": _ACCEPTED,
+        f"cancel_{name}_operation": _ACCEPTED,
+        f"retry_{name}_operation": _ACCEPTED,
         f"list_{name}_history": listing("resource_history", ref("HistoryEntry")),
         f"get_{name}_usage": thing({"usage": ref("Usage")}),
     }
@@ -169,6 +213,10 @@ ANSWERS: Mapping[str, Schema] = {
     "get_operation": _ACCEPTED,
     "cancel_operation": _ACCEPTED,
     "retry_operation": _ACCEPTED,
+    "list_dead_letters": thing({"deadLetters": many(ref("DeadLetter"))}),
+    "retry_dead_letter": thing({"deadLetter": ref("DeadLetter")}),
+    "discard_dead_letter": thing({"deadLetter": ref("DeadLetter")}),
+    "list_drift": thing({"drift": many(ref("Drift"))}),
     "list_workspace_templates": _LINES,
     "list_service_templates": _LINES,
     "list_user_resource_templates": _LINES,

@@ -35,6 +35,7 @@ from carrel.workspaces.routes.plans import carried_out
 from carrel.workspaces.routes.shapes import (
     ONE,
     answer,
+    drift_json,
     operation_json,
     resource_json,
     usage_json,
@@ -170,6 +171,8 @@ def _add_common(path: str, kind: ResourceKind, find: Callable[..., Resource]) ->
         is_public_view = kind is K.SHARED_SERVICE and not actor.is_admin
         upgrades = workspaces.available_upgrades(found)
         shown = resource_json(found, upgrades, is_public_view=is_public_view)
+        if not is_public_view:
+            shown["drift"] = [drift_json(each) for each in workspaces.drift_of(actor, found)]
         return answer({ONE[kind]: shown})
 
     @common.patch(path, status_code=202, name=f"update_{name}")

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from fastapi import Response
 
+from carrel.core.queue import DeadLetter
 from carrel.workspaces.meters import UsageTotals
 from carrel.workspaces.rules import (
     HistoryEntry,
@@ -18,6 +19,7 @@ from carrel.workspaces.rules import (
     Step,
     Template,
 )
+from carrel.workspaces.rules.drift import Drift
 from carrel.workspaces.schemas import for_update
 
 K = ResourceKind
@@ -100,7 +102,7 @@ _KIND_FIELDS: Mapping[ResourceKind, Callable[[Resource], Json]] = {
 
 
 def operation_json(operation: Operation) -> Json:
-    """Return an operation with its steps; `canCancel` and `canRetry` are Carrel's own."""
+    """Return an operation with its steps; the last three fields are Carrel's own."""
     return {
         "id": operation.id,
         "resourceId": operation.resource_id,
@@ -115,19 +117,51 @@ def operation_json(operation: Operation) -> Json:
         "steps": [_step_json(operation, step) for step in operation.steps],
         "canCancel": operation.can_cancel,
         "canRetry": operation.can_retry,
+        "progress": {"stepsDone": operation.steps_done, "steps": len(operation.steps)},
     }
 
 
 def _step_json(operation: Operation, step: Step) -> Json:
     return {
         "id": step.id,
-        "templateStepId": step.name,
+        "templateStepId": step.template_step_id,
         "stepTitle": step.title,
         "resourceId": step.resource_id,
-        "resourceAction": operation.action,
+        "resourceTemplateName": step.template_name,
+        "resourceType": step.resource_kind,
+        "resourceAction": step.action or operation.action,
         "status": step.status,
         "message": step.message,
         "updatedWhen": step.updated_at.timestamp(),
+        "sourceTemplateResourceId": (step.pipeline or {}).get("source", step.resource_id),
+    }
+
+
+def drift_json(drift: Drift) -> Json:
+    """Return one difference between what should be and what is (Carrel's own)."""
+    return {
+        "resourceId": drift.resource_id,
+        "workspaceId": drift.workspace_id,
+        "aspect": drift.aspect,
+        "shouldBe": drift.should_be,
+        "reallyIs": drift.really_is,
+        "since": drift.since.timestamp(),
+        "lastSeen": drift.last_seen.timestamp(),
+        "whatWasDone": drift.what_was_done,
+    }
+
+
+def dead_letter_json(letter: DeadLetter) -> Json:
+    """Return work that was put aside (Carrel's own)."""
+    return {
+        "id": letter.id,
+        "kind": letter.kind,
+        "key": letter.key,
+        "error": letter.error,
+        "failures": letter.failures,
+        "createdWhen": letter.created_at.timestamp(),
+        "parkedWhen": letter.parked_at.timestamp(),
+        "operationId": letter.payload.get("operation"),
     }
 
 

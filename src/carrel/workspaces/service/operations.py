@@ -1,22 +1,31 @@
 """How does an actor follow, stop or repeat an operation?"""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from sqlalchemy import Connection
 
 from carrel.core.actors import Actor
-from carrel.core.errors import NotFound
-from carrel.workspaces.access import check_may_follow, may_follow, may_manage, not_found
+from carrel.core.errors import Denied, NotFound
+from carrel.workspaces.access import (
+    check_may_follow,
+    check_may_see,
+    may_follow,
+    may_manage,
+    not_found,
+)
 from carrel.workspaces.plans import ACTIONS
 from carrel.workspaces.rules import (
     Operation,
     Power,
     Progress,
+    Resource,
     ResourceKind,
     check_cancel,
     check_retry,
     status_word,
 )
+from carrel.workspaces.rules.drift import Drift
 from carrel.workspaces.service.base import OPERATION, Room
 from carrel.workspaces.store import (
     change_operation,
@@ -28,7 +37,9 @@ from carrel.workspaces.store import (
     latest_operation_id,
     list_operations,
 )
-from carrel.workspaces.tables import operations
+from carrel.workspaces.store.drift import list_drift
+from carrel.workspaces.streams import Streams
+from carrel.workspaces.tables import drift, operations
 
 K = ResourceKind
 
@@ -59,6 +70,24 @@ class Operations(Room):
             return list_operations(
                 connection, operations.c.user_id == actor.id, ~operations.c.is_final
             )
+
+    @cached_property
+    def streams(self) -> Streams:
+        """Who follows operations in this process."""
+        return Streams(self.database)
+
+    def list_drift(self, actor: Actor) -> Sequence[Drift]:
+        """Return what is not as it should be, the oldest first. Administrators only."""
+        if not actor.is_admin:
+            raise Denied("The list of differences is for TRE administrators; ask one of them.")
+        with self.database.read() as connection:
+            return list_drift(connection)
+
+    def drift_of(self, actor: Actor, resource: Resource) -> Sequence[Drift]:
+        """Return what of a resource is not as it should be. Raises `NotFound`."""
+        check_may_see(actor, resource)
+        with self.database.read() as connection:
+            return list_drift(connection, drift.c.resource_id == resource.id)
 
     def cancel_operation(self, actor: Actor, operation_id: str) -> Operation:
         """Stop an operation between two steps; what it had made is removed.
