@@ -221,6 +221,10 @@ class Settings(BaseSettings):
         default_factory=list,
         description="More folders with template bundles, besides the shipped ones.",
     )
+    template_map: Path | None = Field(
+        None,
+        description="TOML file that maps templates of AzureTRE to drivers, before the shipped map.",
+    )
     plain_errors: bool = Field(
         False,
         description="Answer errors of the API as plain text to clients that accept anything, as "

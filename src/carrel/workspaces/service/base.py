@@ -19,6 +19,7 @@ from carrel.core.settings import Settings
 from carrel.runtime.ports import Level
 from carrel.runtime.rules import check_enforced
 from carrel.workspaces.catalogue import Catalogue
+from carrel.workspaces.drivers import load_drivers
 from carrel.workspaces.masking import unmasked
 from carrel.workspaces.pipelines import with_pipeline
 from carrel.workspaces.plans import PlannedStep
@@ -66,7 +67,7 @@ class Room:
     keys: KeyRing
 
     def __post_init__(self) -> None:
-        self.catalogue = Catalogue()
+        self.catalogue = Catalogue(load_drivers(self.settings.template_map))
 
     @contextmanager
     def changing(self) -> Iterator[Connection]:
