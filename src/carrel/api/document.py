@@ -15,7 +15,7 @@ from carrel import __version__
 from carrel.airlock import documents as airlock
 from carrel.api import documents as own
 from carrel.api import statuses
-from carrel.core.documents import Schema
+from carrel.core.documents import OPEN, TEXT, Schema, ref
 from carrel.core.web import Audience, audience_of, get_actor
 from carrel.evidence import documents as evidence
 from carrel.gateway import documents as gateway
@@ -57,6 +57,7 @@ def make_document(routes: Sequence[BaseRoute], identity: TreIdentity) -> Documen
     for unused in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
     components["responses"] = statuses.components()
+    components["headers"] = statuses.headers()
     components["securitySchemes"] = _security_schemes(identity, identity.api_root_scope)
     for route in iter_route_contexts(routes):
         for method in route.methods or ():
@@ -135,7 +136,7 @@ def _complete(operation: Document, method: str, route: RouteContext, identity: T
     good = str(route.status_code or 200)
     kept = operation["responses"].get(good, {"description": "Done."})
     operation["responses"] = {
-        good: _good(kept, name, method),
+        **_good(kept, operation, method, good),
         **statuses.refusals(operation, method, name, is_signed=is_signed),
     }
 
@@ -174,14 +175,28 @@ def _give_example(operation: Document, name: str) -> None:
             content["example"] = EXAMPLES[name]
 
 
-def _good(kept: Document, name: str, method: str) -> Document:
+def _good(kept: Document, operation: Document, method: str, status: str) -> Document:
+    """Return the answers when all is well, by status."""
+    name = operation["operationId"]
     shown: Document = {"description": kept.get("description", "Done.")}
     if name in MEDIA:
-        shown["content"] = {each: {"schema": {"type": "string"}} for each in MEDIA[name]}
+        shown["content"] = {each: {"schema": _raw(each)} for each in MEDIA[name]}
     elif name in ANSWERS:
         shown["content"] = {"application/json": {"schema": ANSWERS[name]}}
     elif "content" in kept:
         shown["content"] = kept["content"]
-    if ANSWERS.get(name) == {"$ref": "#/components/schemas/OperationAnswer"} and method != "GET":
-        shown["headers"] = {"Location": {"$ref": "#/components/headers/Location"}}
-    return shown
+    if ANSWERS.get(name) == ref("OperationAnswer") and method != "GET":
+        shown["headers"] = statuses.header("Location")
+    if method == "GET" and name in ANSWERS:
+        shown["headers"] = statuses.header("ETag")
+    if not any(each["name"] == "dry_run" for each in operation.get("parameters", ())):
+        return {status: shown}
+    plan = {"application/json": {"schema": ref("PlanAnswer")}}
+    if status != "200":
+        return {status: shown, "200": {"description": "What would happen.", "content": plan}}
+    either = {"anyOf": [ANSWERS[name], ref("PlanAnswer")]}
+    return {status: {**shown, "content": {"application/json": {"schema": either}}}}
+
+
+def _raw(media_type: str) -> Schema:
+    return OPEN if media_type == "text/event-stream" else TEXT

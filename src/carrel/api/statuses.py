@@ -34,11 +34,39 @@ _ALSO: Mapping[str, tuple[int, ...]] = {
 """What the request does not show, by operation."""
 
 
+_HEADERS: Mapping[str, str] = {
+    "Location": "Where to follow the operation.",
+    "ETag": "Changes with the answer; send it back as If-None-Match.",
+    "Retry-After": "Seconds to wait.",
+    "WWW-Authenticate": "How to sign in.",
+}
+_COMES_WITH: Mapping[int, str] = {
+    304: "ETag",
+    401: "WWW-Authenticate",
+    429: "Retry-After",
+    503: "Retry-After",
+}
+
+
+def headers() -> Document:
+    """Return the headers that answers refer to."""
+    return {
+        name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()
+    }
+
+
+def header(name: str) -> Document:
+    """Return the headers of an answer: a reference to one."""
+    return {name: {"$ref": f"#/components/headers/{name}"}}
+
+
 def components() -> Document:
     """Return the answers that operations refer to."""
     shown: Document = {}
     for status, meaning in MEANING.items():
         shown[_name(status)] = {"description": meaning}
+        if status in _COMES_WITH:
+            shown[_name(status)]["headers"] = header(_COMES_WITH[status])
         if status >= 400:
             shown[_name(status)]["content"] = {
                 "application/problem+json": {"schema": ref("Problem")},
