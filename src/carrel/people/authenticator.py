@@ -107,11 +107,12 @@ class RequestAuthenticator:
     def _holder(self, tokens: AccessTokens, token: str, request: Request) -> Actor:
         """Return who holds an access token. Session tokens have no dot in them."""
         mark = audience_of(request.scope["endpoint"], route_template(request.scope))
+        workspace_id = request.path_params.get("workspace_id")
         try:
             return tokens.actor(
                 token,
                 mark,
-                workspace_id=request.path_params.get("workspace_id"),
+                workspace_id=str(workspace_id).lower() if workspace_id else None,
                 request_id=_request_id(request),
             )
         except TokenRefused as refused:
