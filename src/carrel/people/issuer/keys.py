@@ -19,7 +19,7 @@ from carrel.core.files import write_first
 from carrel.core.ids import new_id
 from carrel.people.issuer.ports import Jwk
 
-KEY_BITS = 3072
+KEY_BITS = 2048
 OVERLAP = timedelta(hours=2)
 """Longer than any token lives, by the difference of two clocks and a bit."""
 _NAME = re.compile(r"signing-(\d{6})\.json")
