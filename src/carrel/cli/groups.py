@@ -52,6 +52,7 @@ GROUPS = {
     "operation": _Place("cli.operations", "app", "Operations: what changes, step by step."),
     "template": _Place("cli.templates", "app", "Templates that resources are made from."),
     "airlock": _Place("cli.airlock", "app", "Files in and out, checked by a person."),
+    "keys": _Place("cli.keys", "app", "Keys that sign access tokens, on this machine."),
     "audit": _Place("cli.audit", "app", "The record of who did what, and its proof."),
 }
 
