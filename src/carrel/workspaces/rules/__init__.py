@@ -32,6 +32,7 @@ from carrel.workspaces.rules.resources import (
     ResourceKind,
 )
 from carrel.workspaces.rules.templates import (
+    Offer,
     Policy,
     RefusedVersion,
     RuntimeNeeds,
@@ -57,6 +58,7 @@ __all__ = [
     "SUCCESS_WORDS",
     "Endpoint",
     "HistoryEntry",
+    "Offer",
     "OpenWorkspace",
     "Operation",
     "Person",

@@ -99,6 +99,17 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """A service template that a workspace may use, where it may not use all of them."""
+
+    name: str
+    version: str = ""
+    """The one version it may use; empty: whichever is current."""
+    is_testing: bool = False
+    """Whether it may choose versions that are only to be tested, of its user resources too."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkspacePolicy:
     """What holds for everybody in one workspace."""
 

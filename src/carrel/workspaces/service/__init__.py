@@ -7,18 +7,19 @@ from carrel.workspaces.service.base import LOST_ACCESS
 from carrel.workspaces.service.changes import Changes
 from carrel.workspaces.service.creation import Creation
 from carrel.workspaces.service.letters import Letters
+from carrel.workspaces.service.offers import Offers
 from carrel.workspaces.service.operations import Operations
 from carrel.workspaces.service.reading import Reading
 from carrel.workspaces.service.system import SystemUse
 from carrel.workspaces.service.templates import Templates
 
 
-class Workspaces(Templates, Creation, Changes, Reading, Operations, Letters, SystemUse):
+class Workspaces(Templates, Offers, Creation, Changes, Reading, Operations, Letters, SystemUse):
     """Every use case of this room, in one service.
 
     Made of parts, each a file beside this one that stands on `Room` alone: `Templates` (which
-    recipes there are), `Creation`, `Changes` (update, delete, actions), `Reading` (what one may
-    see), `Operations` (follow, cancel, retry), `Letters` (work that always fails) and `SystemUse`
+    recipes there are), `Offers` (which of them a workspace may use), `Creation`, `Changes`
+    (update, delete, actions), `Reading` (what one may see), `Operations` (follow, cancel, retry), `Letters` (work that always fails) and `SystemUse`
     (what other rooms ask on nobody's behalf).
     """
 

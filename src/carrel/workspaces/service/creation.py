@@ -23,6 +23,7 @@ from carrel.workspaces.schemas import (
 )
 from carrel.workspaces.service.addressing import choose_range, tell_workspace
 from carrel.workspaces.service.base import Room
+from carrel.workspaces.service.choosing import check_choice, pinned_version
 from carrel.workspaces.service.given import (
     ASSIGN,
     ASSIGNEE,
@@ -165,6 +166,7 @@ class Creation(Room):
             if made := find_made(self, connection, actor, wish):
                 return made
             template = self._template_for(connection, wish)
+            check_choice(connection, actor, template, wish.workspace_id)
         check_template_roles(actor, template, wish.workspace_id)
         _check_usable(template)
         owner_id = self._owner_of(actor, wish, template)
@@ -290,14 +292,17 @@ class Creation(Room):
             parent_template = service.template_name
         where = (wish.kind, parent_template, wish.template_name)
         try:
-            if wish.template_version is None:
+            version = wish.template_version or pinned_version(
+                connection, wish.workspace_id, wish.kind, wish.template_name
+            )
+            if version is None:
                 return self.catalogue.current(connection, *where)
-            found = self.catalogue.find(connection, *where, wish.template_version)
+            found = self.catalogue.find(connection, *where, version)
         except NotFound as error:
             raise UnknownTemplate(str(error), field="templateName") from error
         if found is None:
             raise UnknownTemplate(
-                f"Version {wish.template_version} of the template {wish.template_name} is not "
+                f"Version {version} of the template {wish.template_name} is not "
                 "registered. Look at the template for its versions.",
                 field="templateVersion",
             )
