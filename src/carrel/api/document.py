@@ -17,6 +17,7 @@ from carrel.api import documents as own
 from carrel.api import statuses
 from carrel.core.documents import OPEN, TEXT, Schema, ref
 from carrel.core.web import Audience, audience_of, get_actor
+from carrel.costs import documents as costs
 from carrel.evidence import documents as evidence
 from carrel.gateway import documents as gateway
 from carrel.packages import documents as packages
@@ -36,7 +37,7 @@ WORKSPACE_PREFIX = "/api/workspaces/{workspace_id}"
 TEXT_LIMIT = 1024
 """Longest value of a query or path parameter; `api.strictness` holds it."""
 
-_ROOMS: Sequence[Any] = (own, people, workspaces, airlock, packages, gateway, evidence)
+_ROOMS: Sequence[Any] = (own, people, workspaces, airlock, packages, gateway, evidence, costs)
 
 
 def _gathered(name: str) -> Mapping[str, Any]:

@@ -61,6 +61,7 @@ ANSWERS: Mapping[str, Schema] = {
     "ping": {"const": "pong"},
     "get_health": ref("Health"),
     "get_metadata": ref("Metadata"),
+    "start_migrations": thing({"migrations": many(thing({"issueNumber": TEXT, "status": TEXT}))}),
     "list_audit": _PAGE,
     "list_workspace_audit": _PAGE,
     "verify_audit": thing({"intact": FLAG}),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from carrel.core.documents import ref
+from carrel.core.documents import OPEN, ref, thing
 
 Document = dict[str, Any]
 
@@ -72,6 +72,8 @@ def components() -> Document:
                 "application/problem+json": {"schema": ref("Problem")},
                 "text/plain": {"schema": {"type": "string"}},
             }
+    later = {"schema": thing({"error": OPEN}), "example": {"error": {"retry-after": "30"}}}
+    shown[_name(503)]["content"]["application/json"] = later  # AzureTRE's portal reads it at costs
     return shown
 
 
