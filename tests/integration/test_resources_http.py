@@ -370,3 +370,50 @@ def test_a_rehearsal_refuses_what_the_change_would_be_refused(world, admin, stud
     assert [each["stepTitle"] for each in plan["steps"]][-1].startswith("Remove its sandboxes")
     assert any("removed for good" in each for each in plan["warnings"])
     assert world.client.get(study.path, headers=admin).status_code == 200
+
+
+def test_people_are_shown_what_would_happen(world, admin):
+    client = world.client
+    form = {"display_name": "Seen", "disk_gib": "10", "workspace_owner_object_id": ""}
+    before = everything(world)
+    page = client.post("/new-workspace/restricted", data={**form, "preview": "yes"}, headers=admin)
+    assert (page.status_code, "What would happen" in page.text) == (200, True)
+    assert "Make its network, disk and limits" in page.text
+    assert 'value="Seen"' in page.text, "nobody types a form twice"
+    assert everything(world) == before
+    made = world.make(admin, "/api/workspaces", "restricted")
+    form = {"display_name": "New name", "description": "d", "etag": "*", "preview": "yes"}
+    page = client.post(f"/resources/{made}/settings", data=form, headers=admin)
+    assert "Made restricted → New name" in page.text
+    assert "only the record changes" in page.text
+    etag = {**admin, "etag": "*"}
+    client.patch(f"/api/workspaces/{made}", json={"isEnabled": False}, headers=etag)
+    world.work()
+    page = client.get(f"/resources/{made}/delete", headers=admin)
+    assert "Every file, home and tool in the workspace is removed for good." in page.text
+
+
+def test_a_secret_is_kept_by_an_empty_field_and_never_shown(world, admin):
+    secret = {"type": "string", "sensitive": True, "updateable": True, "minLength": 8}
+    smtp = {
+        "type": "object",
+        "updateable": True,
+        "properties": {"host": STRING, "password": secret},
+    }
+    add_template(
+        world.carrel.workspaces,
+        make_template(K.SHARED_SERVICE, "mail", {"key": secret, "smtp": smtp}),
+    )
+    given = {"key": "correct horse", "smtp": {"host": "a", "password": "battery staple"}}
+    made = world.make(admin, "/api/shared-services", "mail", **given)
+    page = world.client.get(f"/resources/{made}/settings", headers=admin)
+    assert "Leave it empty to keep the one that is set." in page.text
+    form = {"display_name": "Mail", "etag": "*", "key": "", "smtp.host": "b", "smtp.password": ""}
+    sent = world.client.post(f"/resources/{made}/settings", data=form, headers=admin)
+    assert sent.status_code == 303
+    room = world.carrel.workspaces
+    with world.carrel.database.read() as connection:
+        actor = actor_of(connection, _account(world, "ada"))
+        full = room.reveal(connection, room.get_resource(actor, made))
+    assert full["key"] == "correct horse"
+    assert full["smtp"] == {"host": "b", "password": "battery staple"}

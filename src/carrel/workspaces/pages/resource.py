@@ -237,5 +237,6 @@ def _deletion(desk: Desk, resource: Resource, errors: Mapping[str, str] | None =
         **_frame(desk, resource),
         below=below,
         plan=plan,
+        has_secrets=False,
         errors=errors or {},
     )
