@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,15 @@ def clock() -> ManualClock:
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty database with every table, once on SQLite and once on PostgreSQL."""
-    if request.param == "sqlite":
-        made = Database(f"sqlite:///{tmp_path / 'test.db'}")
+    with one_database(request.param, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def one_database(kind: str, folder: Path) -> Iterator[Database]:
+    """Make an empty database with every table, and take it away again."""
+    if kind == "sqlite":
+        made = Database(f"sqlite:///{folder / 'test.db'}")
         metadata.create_all(made.engine)
         yield made
         made.close()

@@ -1,6 +1,8 @@
 """How do tests talk to an application without a server?"""
 
 import asyncio
+from collections.abc import Iterator
+from itertools import repeat
 
 import httpx
 from fastapi import FastAPI
@@ -9,15 +11,17 @@ from fastapi import FastAPI
 class AppTransport(httpx.BaseTransport):
     """Hands each request of a plain `httpx.Client` straight to an ASGI application."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, addresses: Iterator[str] = repeat("127.0.0.1")) -> None:
         self._app = app
+        self._addresses = addresses
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         return asyncio.run(self._answer(request))
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
         request.read()
-        answer = await httpx.ASGITransport(self._app).handle_async_request(request)
+        transport = httpx.ASGITransport(self._app, client=(next(self._addresses), 123))
+        answer = await transport.handle_async_request(request)
         content = b"".join([part async for part in answer.stream])
         return httpx.Response(
             answer.status_code, headers=answer.headers, stream=httpx.ByteStream(content)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Annotated
+from uuid import UUID
 
 from anyio import from_thread
 from fastapi import Depends, Request
@@ -36,10 +37,10 @@ class Bound:
         return self.request.id
 
 
-def bound(workspace_id: str, request_id: str, actor: ActorDep, airlock: AirlockDep) -> Bound:
+def bound(workspace_id: UUID, request_id: UUID, actor: ActorDep, airlock: AirlockDep) -> Bound:
     """Return the request of an address. Raises `NotFound` if it lies in another workspace."""
-    request = airlock.get(actor, request_id)
-    if request.workspace_id != workspace_id:
+    request = airlock.get(actor, str(request_id))
+    if request.workspace_id != str(workspace_id):
         raise no_request()
     return Bound(airlock, actor, request)
 

@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from carrel import __version__
-from carrel.api import audit, errors, health, swagger
+from carrel.api import audit, errors, health, migrations, swagger
 from carrel.api.access_log import AccessLog
 from carrel.api.bodies import BodyGuard
 from carrel.api.conditional import ConditionalGet
@@ -48,7 +48,14 @@ def create_app(
     app.state.pages = make_environment()
     app.state.table = RouteTable(app.router.routes)
     errors.answer_errors(app)
-    for router in (health.router, audit.router, swagger.router, swagger.pages, *apis):
+    for router in (
+        health.router,
+        audit.router,
+        migrations.router,
+        swagger.router,
+        swagger.pages,
+        *apis,
+    ):
         app.include_router(router, prefix="/api", dependencies=[Depends(check_fit)])
     app.include_router(health.root_router)
     for router in pages:

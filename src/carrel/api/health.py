@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from carrel import __version__
+from carrel.core.errors import NotAuthenticated
 from carrel.core.web import find_actor, provide
 from carrel.people.tokens.identity import TreIdentity
 from carrel.portal.health import Health, Part, Report
@@ -32,7 +33,7 @@ def get_health(request: Request, health: HealthDep) -> dict[str, Any]:
     `isolation`. The answer is 200 as soon as this process can speak, as in AzureTRE: read it.
     """
     report = health.report()
-    own = _own(report) if report.database.is_well and find_actor(request) else {}
+    own = _own(report) if report.database.is_well and _is_known(request) else {}
     return {"services": _azure_services(report), "well": report.is_well, **own}
 
 
@@ -88,3 +89,11 @@ def _own(report: Report) -> dict[str, Any]:
             "checks": [{"enforces": check.enforces, "passed": check.passed} for check in checks],
         },
     }
+
+
+def _is_known(request: Request) -> bool:
+    """Whether somebody signed in asks; a token that is not taken makes no difference here."""
+    try:
+        return find_actor(request) is not None
+    except NotAuthenticated:
+        return False

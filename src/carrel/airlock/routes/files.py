@@ -3,6 +3,7 @@
 import base64
 from typing import Any, BinaryIO
 from urllib.parse import quote
+from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from starlette.background import BackgroundTask
@@ -32,9 +33,9 @@ _FILE = f"{_REQUEST}/files/{{name:path}}"
 
 
 @router.get(f"{_WORKSPACE}/outbox")
-def list_outbox(workspace_id: str, actor: ActorDep, airlock: AirlockDep) -> dict[str, Any]:
+def list_outbox(workspace_id: UUID, actor: ActorDep, airlock: AirlockDep) -> dict[str, Any]:
     """List the files of the outbox, with the reason where one cannot be collected."""
-    found = airlock.list_outbox(actor, workspace_id)
+    found = airlock.list_outbox(actor, str(workspace_id))
     files = [{"path": f.path, "size": f.size_bytes, "refused": f.refused} for f in found]
     return {"files": files}
 

@@ -2,6 +2,7 @@
 
 from datetime import UTC
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -41,12 +42,12 @@ KindQuery = Annotated[Direction | None, Query(alias="type")]
 
 @router.post(f"{_WORKSPACE}/requests", status_code=201)
 def create_request(
-    workspace_id: str, body: NewRequest, actor: ActorDep, airlock: AirlockDep
+    workspace_id: UUID, body: NewRequest, actor: ActorDep, airlock: AirlockDep
 ) -> dict[str, Any]:
     """Open a draft of an import or export."""
     request = airlock.create(
         actor,
-        workspace_id,
+        str(workspace_id),
         type=body.type,
         title=body.title,
         justification=body.businessJustification,
@@ -56,7 +57,7 @@ def create_request(
 
 @router.get(f"{_WORKSPACE}/requests")
 def list_requests(  # noqa: PLR0913, PLR0917 - AzureTRE's filters
-    workspace_id: str,
+    workspace_id: UUID,
     actor: ActorDep,
     airlock: AirlockDep,
     part: PartDep,
@@ -66,7 +67,12 @@ def list_requests(  # noqa: PLR0913, PLR0917 - AzureTRE's filters
 ) -> Response:
     """List the requests of a workspace, newest first."""
     page = airlock.page(
-        actor, part, workspace_id=workspace_id, author_id=creator_user_id, type=kind, status=status
+        actor,
+        part,
+        workspace_id=str(workspace_id),
+        author_id=creator_user_id,
+        type=kind,
+        status=status,
     )
     return listed(part, "airlockRequests", page.map(lambda request: request_for(actor, request)))
 

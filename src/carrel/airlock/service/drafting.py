@@ -219,6 +219,7 @@ class Drafting(Room):
         """Withdraw a request before a decision; its files are deleted."""
         with self._database.write() as connection:
             request = self._visible(connection, actor, request_id, lock=True)
+            check_who(Who.AUTHOR, part_of(actor, request))
             self._move(connection, actor, request, Status.CANCELLED)
             self._put_work(connection, DISCARD, request)
             return load_request(connection, request_id)

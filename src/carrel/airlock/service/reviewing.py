@@ -172,6 +172,7 @@ class Reviewing(Room):
         reason = _required(explanation, "Say what the author should change.")
         with self._database.write() as connection:
             request = self._visible(connection, actor, request_id, lock=True)
+            check_who(Who.REVIEWER, part_of(actor, request))
             self._move(connection, actor, request, Status.RETURNED, reason)
             self._vote(connection, actor, request, "returned", reason)
             return load_request(connection, request_id)
@@ -181,6 +182,7 @@ class Reviewing(Room):
         said = _required(reason, "Say why the approval is withdrawn.")
         with self._database.write() as connection:
             request = self._visible(connection, actor, request_id, lock=True)
+            check_who(Who.REVIEWER, part_of(actor, request))
             self._move(connection, actor, request, Status.REVOKED, said)
             self._vote(connection, actor, request, "revoked", said)
             connection.execute(
