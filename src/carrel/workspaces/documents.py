@@ -171,6 +171,17 @@ SCHEMAS: Mapping[str, Schema] = {
             "unevaluatedProperties": {"const": False},
         },
         {"allOf": many(OPEN), "pipeline": OPEN, "parentWorkspaceService": TEXT},
+        description="A template; its fields beside AzureTRE's are Carrel's own.",
+    ),
+    "TemplateVersion": thing(
+        {
+            "version": TEXT,
+            "current": FLAG,
+            "channel": choice("current", "testing"),
+            "withdrawal": TEXT,
+            "driver": TEXT,
+            "missingDriver": TEXT,
+        }
     ),
 }
 
@@ -198,6 +209,10 @@ def _of_kind(name: str, one: str, component: str) -> dict[str, Schema]:
     }
 
 
+OFFERS: Schema = {
+    "type": ["array", "null"],
+    "items": thing({"name": TEXT, "version": TEXT, "testing": FLAG}),
+}
 _LINES = listing("templates", ref("TemplateLine"))
 ANSWERS: Mapping[str, Schema] = {
     "list_workspaces": listing("workspaces", ref("Workspace")),
@@ -227,6 +242,15 @@ ANSWERS: Mapping[str, Schema] = {
     "get_service_template": ref("Template"),
     "get_user_resource_template": ref("Template"),
     "get_shared_service_template": ref("Template"),
+    "register_workspace_template": ref("Template"),
+    "register_service_template": ref("Template"),
+    "register_user_resource_template": ref("Template"),
+    "register_shared_service_template": ref("Template"),
+    "withdraw_template": ref("Template"),
+    "promote_template": ref("Template"),
+    "list_template_versions": thing({"versions": many(ref("TemplateVersion"))}),
+    "get_workspace_catalogue": thing({"templates": OFFERS}),
+    "set_workspace_catalogue": thing({"templates": OFFERS}),
     **{
         operation: schema
         for name, (one, _, component) in _KINDS.items()

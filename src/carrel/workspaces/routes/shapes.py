@@ -20,7 +20,6 @@ from carrel.workspaces.rules import (
     Template,
 )
 from carrel.workspaces.rules.drift import Drift
-from carrel.workspaces.schemas import for_update
 
 K = ResourceKind
 Json = dict[str, Any]
@@ -193,31 +192,3 @@ def template_line_json(template: Template) -> Json:
         "description": template.description,
         "authorizedRoles": list(template.authorized_roles),
     }
-
-
-def template_json(template: Template, *, is_update: bool = False) -> Json:
-    """Return a template with its schema; with `is_update`, fixed properties are `readOnly`."""
-    schema = for_update(template.schema) if is_update else dict(template.schema)
-    shown: Json = {
-        "id": f"{template.name}:{template.version}",
-        "name": template.name,
-        "title": template.title,
-        "description": template.description,
-        "version": template.version,
-        "resourceType": template.kind,
-        "current": template.is_current,
-        "type": "object",
-        "required": schema.get("required", []),
-        "authorizedRoles": list(template.authorized_roles),
-        "properties": schema["properties"],
-        "allOf": schema.get("allOf"),
-        "actions": [],
-        "customActions": [asdict(action) for action in template.actions],
-        "uiSchema": schema.get("uiSchema", {}),
-        "unevaluatedProperties": False,
-        "parentWorkspaceService": template.parent,
-        "overview": template.overview,
-        "isolation": sorted(template.isolation),
-        "level": template.level,
-    }
-    return {name: value for name, value in shown.items() if value is not None}

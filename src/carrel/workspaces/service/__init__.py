@@ -19,7 +19,8 @@ class Workspaces(Templates, Offers, Creation, Changes, Reading, Operations, Lett
 
     Made of parts, each a file beside this one that stands on `Room` alone: `Templates` (which
     recipes there are), `Offers` (which of them a workspace may use), `Creation`, `Changes`
-    (update, delete, actions), `Reading` (what one may see), `Operations` (follow, cancel, retry), `Letters` (work that always fails) and `SystemUse`
+    (update, delete, actions), `Reading` (what one may see), `Operations` (follow,
+    cancel, retry), `Letters` (work that always fails) and `SystemUse`
     (what other rooms ask on nobody's behalf).
     """
 
