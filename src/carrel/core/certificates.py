@@ -60,7 +60,8 @@ def host_names(settings: Settings) -> Sequence[str]:
     gateway = settings.gateway_host.replace("{workspace}", "*")
     if gateway.split(".", 1)[0] not in {"*", gateway} and "*" in gateway:
         gateway = "*." + gateway.split(".", 1)[1]  # "w-{workspace}.x" is covered by "*.x"
-    return sorted({settings.portal_host, gateway, "localhost", "127.0.0.1", "::1"})
+    more = {name.lower() for name in settings.certificate_names}
+    return sorted({settings.portal_host, gateway, "localhost", "127.0.0.1", "::1"} | more)
 
 
 def _given(settings: Settings) -> TlsFiles:
