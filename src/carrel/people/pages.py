@@ -18,7 +18,7 @@ from carrel.people.service import People
 router = APIRouter()
 PeopleDep = Annotated[People, Depends(provide(People))]
 Text = Annotated[str, Form()]
-_LONGEST_NEXT = 2000
+_LONGEST_NEXT = 6000
 
 
 class NewAccount(BaseModel):
