@@ -26,6 +26,7 @@ from carrel.workspaces.rules import (
 )
 from carrel.workspaces.schemas import check_values
 from carrel.workspaces.service.base import Room
+from carrel.workspaces.service.choosing import check_choice
 from carrel.workspaces.service.creation import Made, free_name
 from carrel.workspaces.service.merging import Change, merge
 from carrel.workspaces.service.rehearsal import REHEARSAL, PlannedChange
@@ -91,6 +92,7 @@ class Changes(Room):
                 updated_by=person(actor),
             )
             self._check_parents_enabled(connection, old, new)
+            self._check_version(connection, actor, old, new)
             below = list_descendants(connection, old)
             change = merge(self, connection, old, new, properties)
             new = replace(new, properties=change.shown)
@@ -187,6 +189,19 @@ class Changes(Room):
     def _for_change(self, connection: Connection, actor: Actor, resource_id: str) -> Resource:
         found = find_resource(connection, resource_id, is_locked=True)
         return check_may_manage(actor, found)
+
+    def _check_version(
+        self, connection: Connection, actor: Actor, old: Resource, new: Resource
+    ) -> None:
+        """Raise `Denied` unless the actor may choose the version that the resource would have."""
+        if new.template_version == old.template_version:
+            return
+        target = self.catalogue.find(
+            connection, new.kind, new.template_parent, new.template_name, new.template_version
+        )
+        if target is not None:
+            inside = None if new.kind is ResourceKind.WORKSPACE else new.workspace_id
+            check_choice(connection, actor, target, inside)
 
     def _check_parents_enabled(self, connection: Connection, old: Resource, new: Resource) -> None:
         if old.is_enabled or not new.is_enabled:

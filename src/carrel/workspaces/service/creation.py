@@ -177,7 +177,8 @@ class Creation(Room):
         with self.changing() as connection:
             if made := find_made(self, connection, actor, wish):
                 return made
-            template = self._template_for(connection, wish)
+            if self._template_for(connection, wish) != template:
+                raise Conflict("The template was changed at this very moment. Send it once more.")
             resource = self._new(actor, wish, template, properties, owner_id)
             operation = self._insert(connection, actor, template, resource)
             remember(self, connection, actor, wish, operation)
