@@ -119,7 +119,7 @@ class Contract:
     @cached_property
     def shared(self) -> str:
         """Path of a shared service."""
-        body = {"name": "tests-shared-register", "version": "1.0.0", "current": True}
+        body = {"name": "tre-shared-service-firewall", "version": "1.0.0", "current": True}
         body |= {"json_schema": SCHEMA, "customActions": []}
         made = self.call("A", "POST", "/shared-service-templates", json=body)
         assert made.status_code == 201, made.text
@@ -198,6 +198,14 @@ class Row:
 
 
 _NEW = {"templateName": "no-such-template", "properties": {"display_name": "x"}}
+_TEMPLATE = {
+    "name": "tests-row",
+    "version": "0.1.0",
+    "current": "true",
+    "json_schema": SCHEMA,
+    "customActions": [{"name": "start", "description": "As Porter explains it"}],
+    "resourceType": "ignored, as all that the tooling sends besides",
+}
 _STALE = {"etag": "stale"}
 _SVC = "/workspace-service-templates/notebooks/user-resource-templates"
 _WS, _S = "/workspaces/{w}", "/workspaces/{w}/workspace-services/{s}"
@@ -220,16 +228,16 @@ ROWS = [
     # 2.4, templates
     Row("GET /workspace-templates", "A", 200),
     Row("GET /workspace-templates/restricted", "A", 200),
-    Row("POST /workspace-templates", "A", 422, {}),
+    Row("POST /workspace-templates", "A", 201, _TEMPLATE),
     Row("GET /workspace-service-templates", "AU", 200),
     Row("GET /workspace-service-templates/notebooks", "AU", 200),
-    Row("POST /workspace-service-templates", "A", 422, {}),
+    Row("POST /workspace-service-templates", "A", 201, _TEMPLATE),
     Row(f"GET {_SVC}", "AU", 200),
     Row(f"GET {_SVC}/jupyterlab", "AU", 200),
-    Row(f"POST {_SVC}", "A", 422, {}),
+    Row(f"POST {_SVC}", "A", 201, _TEMPLATE),
     Row("GET /shared-service-templates", "AU", 200),
     Row("GET /shared-service-templates/none", "AU", 404),
-    Row("POST /shared-service-templates", "A", 422, {}),
+    Row("POST /shared-service-templates", "A", 201, _TEMPLATE),
     Row(f"GET {_WS}/workspace-service-templates", "ORMA", 200),
     Row(f"GET {_WS}{_SVC}", "ORMA", 200),
     # 2.5, workspaces
