@@ -27,6 +27,7 @@ VISITORS: Mapping[str, str | None] = {
     "/accounts/new": "ada",
     "/accounts/{account_id}": "ada",
     "/airlock": "mina",
+    "/applications": "ada",
     "/audit": "ada",
     "/evidence": "ada",
     "/evidence/proofs/{proof_id}": "ada",

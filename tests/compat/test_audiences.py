@@ -94,6 +94,8 @@ GET         /operations/{{operation_id}}/events                                 
 POST        {W}/operations/{{operation_id}}/cancel                                  core
 POST        {W}/operations/{{operation_id}}/retry                                   core
 GET         /operations/events                                                      core+
+GET         {W}/catalogue                                                           either
+PUT         {W}/catalogue                                                           core
 GET         /me                                                                     core+
 """
 """Carrel's own routes that do not take the usual audience: `workspace` below one, else `core`."""

@@ -45,6 +45,9 @@ COMMANDS = {
 }
 GROUPS = {
     "account": _Place("cli.accounts", "app", "Accounts of people (TRE administrators)."),
+    "application": _Place(
+        "cli.applications", "app", "Programs with an account of their own (TRE administrators)."
+    ),
     "workspace": _Place("cli.workspaces", "app", "Workspaces and their members."),
     "service": _Place("cli.services", "app", "Workspace services: the tools of a workspace."),
     "resource": _Place("cli.resources", "app", "User resources: your own sessions in a service."),

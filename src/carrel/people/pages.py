@@ -11,11 +11,13 @@ from pydantic import BaseModel
 from carrel.core.actors import TreRole
 from carrel.core.errors import CarrelError, Conflict, Denied, InvalidRequest, NotAuthenticated
 from carrel.core.web import ActorDep, find_actor, provide, render
+from carrel.people import application_pages
 from carrel.people.authenticator import COOKIE, RequestAuthenticator, check_same_site
 from carrel.people.rules import check_admin
 from carrel.people.service import People
 
 router = APIRouter()
+router.include_router(application_pages.router)
 PeopleDep = Annotated[People, Depends(provide(People))]
 Text = Annotated[str, Form()]
 _LONGEST_NEXT = 6000
@@ -161,7 +163,7 @@ def remove_totp(
 @router.get("/accounts")
 def list_accounts(request: Request, actor: ActorDep, people: PeopleDep) -> Response:
     """List every account."""
-    accounts = people.list_accounts(actor)
+    accounts = [one for one in people.list_accounts(actor) if one.kind == "person"]
     return render(request, "people/accounts.html", accounts=accounts)
 
 

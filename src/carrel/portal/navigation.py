@@ -30,7 +30,7 @@ PLACES = (
     Place("Workspaces", "/", ("/workspaces", "/new-workspace", "/resources", "/operations")),
     Place("Airlock", "/airlock", ("/airlock",)),
     Place("Templates", "/templates", ("/templates",)),
-    Place("Accounts", "/accounts", ("/accounts",), admins_only=True),
+    Place("Accounts", "/accounts", ("/accounts", "/applications"), admins_only=True),
     Place("Audit", "/audit", ("/audit",), admins_only=True),
     Place("Evidence", "/evidence", ("/evidence",), admins_only=True),
     Place("Health", "/health", ("/health",)),
