@@ -363,12 +363,17 @@ def _alive(carrel: Carrel, role: Role) -> Iterator[None]:
     ended = threading.Event()
 
     def beat() -> None:
-        announce_ready(carrel.settings, role.value)
+        is_announced = False
         while True:
             try:
+                if not is_announced:
+                    announce_ready(carrel.settings, role.value)
+                    is_announced = True
                 carrel.roles.beat(role)
             except Unavailable as error:
                 log.warning("database_away", detail=error.log_detail)
+            except OSError as error:  # a full disk: said again at the next beat
+                log.warning("not_announced", detail=str(error))
             if ended.wait(BEAT_SECONDS):
                 return
 

@@ -53,6 +53,7 @@ GROUPS = {
     "resource": _Place("cli.resources", "app", "User resources: your own sessions in a service."),
     "shared-service": _Place("cli.shared", "app", "Shared services: one for the whole TRE."),
     "operation": _Place("cli.operations", "app", "Operations: what changes, step by step."),
+    "queue": _Place("cli.queue", "app", "Work that failed again and again (administrators)."),
     "template": _Place("cli.templates", "app", "Templates that resources are made from."),
     "airlock": _Place("cli.airlock", "app", "Files in and out, checked by a person."),
     "keys": _Place("cli.keys", "app", "Keys that sign access tokens, on this machine."),

@@ -10,7 +10,8 @@ from rich.console import Console
 from sqlalchemy import select
 
 from carrel.choices import database_of, runtime_of
-from carrel.cli.output import JsonFlag, remark, show, table
+from carrel.cli import client
+from carrel.cli.output import JsonFlag, moment, remark, show, table
 from carrel.cli.target import settings
 from carrel.core.errors import CarrelError
 from carrel.core.processes import control
@@ -24,9 +25,15 @@ def status(
     leftovers: Annotated[
         bool, typer.Option("--leftovers", help="Only what no resource accounts for; 1 if any.")
     ] = False,
+    drift: Annotated[
+        bool, typer.Option("--drift", help="Only what is not as it should be; 1 if anything.")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Show what runs: processes, isolation level, workspaces. Status 1 unless all is well."""
+    if drift:
+        _show_drift(as_json=json)
+        return
     given = settings()
     if leftovers:
         _show_leftovers(given, as_json=json)
@@ -52,6 +59,27 @@ def _show_leftovers(given: Settings, *, as_json: bool) -> None:
     )
     show({"leftovers": rows}, as_json=as_json, human=human)
     if rows:
+        raise typer.Exit(1)
+
+
+def _show_drift(*, as_json: bool) -> None:
+    found = client.signed_in().get("/api/drift")
+    human = table(
+        ("Resource", "Should be", "Is", "Since (UTC)", "What was done"),
+        [
+            (
+                one["resourceId"],
+                one["shouldBe"],
+                one["reallyIs"],
+                moment(one["since"]),
+                one["whatWasDone"],
+            )
+            for one in found["drift"]
+        ],
+        empty="Everything is as it should be.",
+    )
+    show(found, as_json=as_json, human=human)
+    if found["drift"]:
         raise typer.Exit(1)
 
 

@@ -65,6 +65,7 @@ class Health:
         try:
             with self._database.read() as connection:
                 depth = self._queue.depth(connection)
+                dead = self._queue.count_dead(connection)
             roles = self._roles.list_states()
         except CarrelError as error:
             away = Part("Database", is_well=False, message=str(error))
@@ -73,7 +74,7 @@ class Health:
         kind = "SQLite" if self._database.is_sqlite else "PostgreSQL"
         return Report(
             database=Part("Database", is_well=True, message=f"{kind} answers."),
-            queue=Part("Queue", is_well=True, message=_waiting(depth)),
+            queue=Part("Queue", is_well=not dead, message=_waiting(depth) + _parked(dead)),
             isolation=isolation,
             roles=roles,
             self_test=self_test,
@@ -95,3 +96,9 @@ class Health:
 
 def _waiting(depth: int) -> str:
     return f"{depth} piece{'' if depth == 1 else 's'} of work waiting or under way."
+
+
+def _parked(dead: int) -> str:
+    if not dead:
+        return ""
+    return f" {dead} put aside because it failed again and again: look at the dead letters."

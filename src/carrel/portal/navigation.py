@@ -33,6 +33,7 @@ PLACES = (
     Place("Accounts", "/accounts", ("/accounts", "/applications"), admins_only=True),
     Place("Audit", "/audit", ("/audit",), admins_only=True),
     Place("Evidence", "/evidence", ("/evidence",), admins_only=True),
+    Place("Attention", "/attention", ("/attention",), admins_only=True),
     Place("Health", "/health", ("/health",)),
 )
 
