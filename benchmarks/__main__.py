@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import benchmarks
+from carrel.core import logs
 
 
 def areas() -> list[str]:
@@ -39,6 +40,7 @@ def main() -> int:
     parser.add_argument("area", nargs="+", choices=[*areas(), "all"])
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     given = parser.parse_args()
+    logs.configure("benchmark", "warning")  # to standard error: the figures have the other one
     promises = measure(areas() if "all" in given.area else given.area)
     if given.json:
         print(json.dumps({"promises": promises}))

@@ -25,6 +25,7 @@ import uvloop
 from aiohttp import ClientSession, WSMsgType, web
 
 from benchmarks._rows import promise
+from carrel.core import logs
 from carrel.core.actors import Actor, TreRole, system
 from carrel.core.audit import Audit
 from carrel.core.clock import SystemClock
@@ -228,6 +229,8 @@ class _Doors:
 
 
 def _serve_gateway(settings: Settings, port: int, tool_port: int) -> None:
+    logs.configure("gateway")
+
     async def main() -> None:
         database, clock = Database(settings.database), SystemClock()
         people, keys = _make_people(database, settings), KeyRing(settings.home)
