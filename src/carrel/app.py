@@ -62,7 +62,6 @@ from carrel.people import pages as people_pages
 from carrel.people import routes as people_routes
 from carrel.people.authenticator import RequestAuthenticator
 from carrel.people.issuer import pages as issuer_pages
-from carrel.people.issuer import routes as issuer_routes
 from carrel.people.issuer.keys import SigningKeys
 from carrel.people.issuer.ports import Ground as IssuerGround
 from carrel.people.issuer.service import Issuer
@@ -91,7 +90,6 @@ PAGES = [
     portal_pages.router,
     people_pages.router,
     issuer_pages.router,
-    issuer_routes.router,  # for programs, but at Entra's addresses
     workspace_pages.router,
     airlock_pages.router,
     packages_pages.router,
@@ -223,13 +221,12 @@ def build(
 def make_web(carrel: Carrel) -> FastAPI:
     """Return the HTTP application: API and portal."""
     settings, clock = carrel.settings, carrel.clock
+    own_keys = carrel.services.get(Issuer).keys
     authenticator = RequestAuthenticator(
         people=carrel.people,
         keys=carrel.keys,
         settings=settings,
-        tokens=access_tokens(
-            carrel.people, settings, carrel.keys, clock, SigningKeys(settings.home, clock)
-        ),
+        tokens=access_tokens(carrel.people, settings, carrel.keys, clock, own_keys),
         refusals=Refusals(carrel.database, carrel.audit),
     )
     app = create_app(carrel.services, settings, authenticator, PAGES, APIS)

@@ -21,6 +21,7 @@ MEANT = {
     "process_bind_param": "SQLAlchemy calls it so",
     "process_result_value": "SQLAlchemy calls it so",
     "handle_starttag": "html.parser calls it so",
+    "get_route_handler": "FastAPI calls it so",
     "handle_error": "socketserver calls it so",
     "open_by_handle": "attacks the system call of that name",
     "first_process": "a process of the host",

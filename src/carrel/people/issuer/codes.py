@@ -131,6 +131,8 @@ class Codes:
         for name in ("code", "redirect_uri", "code_verifier"):
             if not given.get(name):
                 raise missing(name)
+        unknown = invalid_grant(9002313, _WRONG_CODE)
+        self._grants.check_known(authorization_codes.c.code_hash, given["code"], unknown)
         with self._ground.database.write() as connection:
             answer = self._exchange(connection, client, given)
         if isinstance(answer, OAuthError):

@@ -105,6 +105,7 @@ class Devices:
 
     def poll(self, client: Client, device_code: str, address: str) -> Answer:
         """Return the tokens if the person agreed. Raises `OAuthError` as RFC 8628 has it."""
+        self._grants.check_known(device_codes.c.device_hash, device_code, _unknown())
         with self._ground.database.write() as connection:
             answer = self._poll(connection, client, device_code, address)
         if isinstance(answer, OAuthError):
@@ -118,7 +119,7 @@ class Devices:
         row = connection.execute(select(device_codes).where(which)).one_or_none()
         now = self._ground.clock.now()
         if row is None or row.client_id != client.id:
-            return OAuthError("bad_verification_code", 70019, "This device code is not known.")
+            return _unknown()
         if now >= row.expires_at:
             return OAuthError("expired_token", 70020, "The code is over. Begin again.")
         if row.is_allowed is None:
@@ -237,3 +238,7 @@ class Devices:
             asked=self._grants.parse(row.scope, client),
             created_at=row.created_at,
         )
+
+
+def _unknown() -> OAuthError:
+    return OAuthError("bad_verification_code", 70019, "This device code is not known.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Column, Connection, select, update
 
 from carrel.core.actors import Actor, TreRole
 from carrel.core.ids import fingerprint, new_id, new_secret
@@ -104,7 +104,7 @@ class Grants:
         roles = self._roles(connection, holder.account_id, asked)
         answer = self._access(holder, client.id, asked, roles)
         answer["scope"] = asked.granted(self._resource_scope(asked.resource))
-        answer["client_info"] = self._mint.client_info(holder)
+        answer["client_info"] = self._mint.account_hint(holder)
         if asked.wants_id_token:
             answer["id_token"] = self._mint.id_token(
                 holder, client_id=client.id, nonce=flow.nonce, signed_in_at=flow.signed_in_at
@@ -176,6 +176,7 @@ class Grants:
         A token that comes a second time was stolen by one of the two who have it: the whole
         grant ends. Raises `OAuthError`.
         """
+        self.check_known(refresh_tokens.c.token_hash, token, invalid_grant(9002313, _UNKNOWN))
         with self._ground.database.write() as connection:
             refusal, answer = self._refresh(connection, client, token, scope)
         if refusal is not None:
@@ -213,6 +214,16 @@ class Grants:
         asked = self.parse(scope)
         flow = Flow("refresh_token", row.id)
         return None, self.for_person(connection, holder, client, asked, flow)
+
+    def check_known(self, column: Column[str], secret: str, refusal: OAuthError) -> None:
+        """Raise `refusal` if nothing with this secret was ever stored.
+
+        Before a transaction that writes: strangers with made-up secrets must not hold it up.
+        """
+        with self._ground.database.read() as connection:
+            found = connection.execute(select(column).where(column == fingerprint(secret))).first()
+        if found is None:
+            raise refusal
 
     def _end_reused(
         self, connection: Connection, account_id: str, client: Client, grant_id: str

@@ -14,6 +14,7 @@ from carrel.people.authenticator import COOKIE, RequestAuthenticator
 from carrel.people.issuer.codes import Wish
 from carrel.people.issuer.errors import OAuthError
 from carrel.people.issuer.routes import IssuerDep
+from carrel.people.issuer.routes import router as programs
 from carrel.people.issuer.rules import (
     CLI_SCOPE,
     CORE,
@@ -27,6 +28,7 @@ from carrel.people.issuer.service import Issuer
 from carrel.people.service import People
 
 router = APIRouter()
+router.include_router(programs)  # at the root too, because Entra's addresses are
 PeopleDep = Annotated[People, Depends(provide(People))]
 Text = Annotated[str, Form(max_length=6000)]
 Given = Mapping[str, str]

@@ -62,7 +62,7 @@ class Mint:
             claims["auth_time"] = int(signed_in_at.timestamp())
         return self._signed(claims)
 
-    def client_info(self, holder: Holder) -> str:
+    def account_hint(self, holder: Holder) -> str:
         """Return who the person is as Entra's libraries file it."""
         names = {"uid": holder.account_id, "utid": self._identity.tenant_id}
         return unpadded(json.dumps(names).encode())
