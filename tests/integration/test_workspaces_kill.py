@@ -30,6 +30,15 @@ from carrel.workspaces.tables import host_ids
 from tests.factories import make_database
 from tests.file_runtime import FileRuntime
 from tests.launchers import launched, require_root
+from tests.pipelines import (
+    MAIN,
+    K,
+    firewall_step,
+    open_service,
+    prepare,
+    register,
+    rule_names,
+)
 from tests.workspaces import House
 
 ENVIRONMENTS = environments.default_folder()
@@ -191,6 +200,39 @@ def test_deletion_of_a_workspace_with_all_in_it(house, tmp_path, host):
 
     for _ in rounds(house, tmp_path, fill_and_delete, "deleted"):
         assert_nothing_left(house, host)
+
+
+def test_a_pipeline_changes_the_shared_service_exactly_once(house, tmp_path):
+    firewall = prepare(house)
+    workspace = house.make_workspace()
+    kept = open_service(house, workspace)
+    house.work()
+
+    def create() -> Operation:
+        service = open_service(house, workspace)
+        return house.workspaces.list_operations(house.admin, service.id)[0]
+
+    for ended in rounds(house, tmp_path, create, "deployed"):
+        service = house.workspaces.get_resource(house.admin, ended.resource_id)
+        assert rule_names(house, firewall) == [f"arc-{kept.id}", f"arc-{service.id}"]
+        clear(house, service)
+        assert rule_names(house, firewall) == [f"arc-{kept.id}"]
+
+
+def test_a_pipeline_that_fails_is_undone_exactly_once(house, tmp_path, host):
+    firewall = prepare(house)
+    step = firewall_step("poke", "append", {"name": "{{ resource.id }}"})
+    register(house, K.WORKSPACE, "poking", {}, pipeline={"install": [step, MAIN]}, driver="local")
+    (host / "broken").touch()
+
+    def create() -> Operation:
+        given = {"display_name": "Study", "workspace_owner_object_id": ""}
+        return house.workspaces.create_workspace(house.admin, "poking", given)[1]
+
+    for ended in rounds(house, tmp_path, create, "deployment_failed"):
+        assert rule_names(house, firewall) == []
+        assert "Left behind" not in ended.message
+        clear(house, house.workspaces.get_resource(house.admin, ended.resource_id))
 
 
 # On a real host, with the launcher ------------------------------------------------------------

@@ -1,7 +1,7 @@
 """How does one operation move, from a claim to its end or a pause?"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -134,7 +134,9 @@ class Journey:
         if operation.is_over_time(self._room.clock.now()):
             return self._turn_back(connection, run, str(out_of_time(operation)))
         set_status(connection, operation.resource_id, status_word(operation.action, P.RUNNING))
-        start_operation(connection, operation.id, position, self._room.clock.now())
+        now = self._room.clock.now()
+        start_operation(connection, operation.id, position, now)
+        run.operation = replace(operation, started_at=operation.started_at or now)
         return run
 
     # One step ---------------------------------------------------------------------------------
