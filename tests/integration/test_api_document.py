@@ -245,8 +245,8 @@ def test_refusals_are_what_the_document_says(recorded: Recorded, who: str):
     """Every operation, with ids that name nothing, for nobody and for somebody without roles."""
     headers = {} if who == "nobody" else recorded.world.as_person("tom")
     for method, path, operation in operations(recorded.document):
-        if operation["operationId"] in {"follow_operation", "sign_out"}:
-            continue
+        if operation["operationId"] in {"follow_my_operations", "sign_out"}:
+            continue  # the one has no end for who is signed in, the other ends the session
         filled = re.sub(r"\{[^}]*_id\}", lambda _: new_id(), path)
         filled = re.sub(r"\{[^}]+\}", "nothing", filled)
         body = (

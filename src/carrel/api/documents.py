@@ -70,5 +70,4 @@ MEDIA: Mapping[str, tuple[str, ...]] = {
     "show_docs": ("text/html",),
     "show_workspace_docs": ("text/html",),
     "finish_sign_in": ("text/html",),
-    "follow_operation": ("text/event-stream",),
 }

@@ -258,8 +258,33 @@ ANSWERS: Mapping[str, Schema] = {
     },
 }
 
+MEDIA: Mapping[str, tuple[str, ...]] = {
+    name: ("text/event-stream",)
+    for name in (
+        "follow_operation",
+        "follow_my_operations",
+        *(f"follow_{kind}_operation" for kind in _KINDS),
+    )
+}
+
 _PATCH = {"properties": {"description": "What the study is about."}, "isEnabled": True}
+_TEMPLATE = {
+    "name": "my-workspace",
+    "version": "1.0.0",
+    "current": True,
+    "json_schema": {
+        "title": "My workspace",
+        "description": "A workspace with one more property.",
+        "properties": {"cohort": {"type": "string", "title": "Cohort"}},
+    },
+}
 EXAMPLES: Mapping[str, Any] = {
+    "register_workspace_template": _TEMPLATE,
+    "register_service_template": {**_TEMPLATE, "name": "my-service"},
+    "register_user_resource_template": {**_TEMPLATE, "name": "my-lab"},
+    "register_shared_service_template": {**_TEMPLATE, "name": "my-shared-service"},
+    "withdraw_template": {"reason": "Its image has a known weakness."},
+    "set_workspace_catalogue": {"templates": [{"name": "notebooks"}]},
     "create_workspace": {
         "templateName": "restricted",
         "properties": {"display_name": "Asthma in schools", "description": "A cohort study."},
