@@ -258,14 +258,10 @@ ANSWERS: Mapping[str, Schema] = {
     },
 }
 
-MEDIA: Mapping[str, tuple[str, ...]] = {
-    name: ("text/event-stream",)
-    for name in (
-        "follow_operation",
-        "follow_my_operations",
-        *(f"follow_{kind}_operation" for kind in _KINDS),
-    )
-}
+MEDIA: Mapping[str, tuple[str, ...]] = dict.fromkeys(
+    ("follow_operation", "follow_my_operations", *(f"follow_{kind}_operation" for kind in _KINDS)),
+    ("text/event-stream",),
+)
 
 _PATCH = {"properties": {"description": "What the study is about."}, "isEnabled": True}
 _TEMPLATE = {
