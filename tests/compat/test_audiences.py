@@ -73,6 +73,8 @@ GET         {SHARED}/operations/{{operation_id}}                                
 GET         {SHARED}/history                                                        core
 GET         /operations                                                             core+
 GET         /requests                                                               core+
+GET         /costs                                                                  core
+GET         {W}/costs                                                               either
 GET         {W}/requests                                                            workspace
 POST        {W}/requests                                                            workspace
 GET         {W}/requests/{{request_id}}                                             workspace
@@ -96,6 +98,7 @@ POST        {W}/operations/{{operation_id}}/retry                               
 GET         /operations/events                                                      core+
 GET         {W}/catalogue                                                           either
 PUT         {W}/catalogue                                                           core
+GET         {W}/operations/{{operation_id}}/events                                  either
 GET         /me                                                                     core+
 """
 """Carrel's own routes that do not take the usual audience: `workspace` below one, else `core`."""

@@ -14,6 +14,7 @@ from carrel.workspaces.routes.bodies import (
     USER_RESOURCE,
     WORKSPACE,
     WorkspacesDep,
+    of_workspace,
     the_service,
     the_shared_service,
     the_user_resource,
@@ -104,7 +105,7 @@ def _add_below(path: str, kind: ResourceKind, find: Callable[..., Resource]) -> 
 
     @router.get(f"{one}/events", name=f"follow_{name}_operation")
     @answers_once
-    @for_audience(Audience.CORE if kind is K.SHARED_SERVICE else Audience.EITHER)
+    @of_workspace(kind, Audience.EITHER)
     def follow(
         found: FoundDep,
         operation_id: UUID,
