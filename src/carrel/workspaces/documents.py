@@ -263,6 +263,18 @@ MEDIA: Mapping[str, tuple[str, ...]] = dict.fromkeys(
     ("text/event-stream",),
 )
 
+_REGISTRATION = {
+    "name": "tre-shared-service-firewall",
+    "version": "1.0.0",
+    "current": True,
+    "customActions": [{"name": "renew", "description": "Renew its certificate."}],
+    "json_schema": {
+        "title": "Firewall",
+        "description": "Rules of the TRE.",
+        "properties": {"rules": {"type": "array", "default": [], "updateable": True}},
+    },
+}
+_REGISTERED = ("workspace", "service", "user_resource", "shared_service")
 _PATCH = {"properties": {"description": "What the study is about."}, "isEnabled": True}
 _TEMPLATE = {
     "name": "my-workspace",
@@ -298,4 +310,7 @@ EXAMPLES: Mapping[str, Any] = {
         "properties": {"display_name": "Firewall", "description": "Rules of the TRE."},
     },
     **{f"update_{name}": _PATCH for name in _KINDS},
+    **{f"register_{name}_template": _REGISTRATION for name in _REGISTERED},
+    "withdraw_template": {"reason": "It forgets rules when it is upgraded."},
+    "set_workspace_catalogue": {"templates": [{"name": "notebooks", "version": "0.1.0"}]},
 }
