@@ -1,7 +1,8 @@
 """How does a person watch an operation until it has ended?"""
 
+import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from rich.text import Text
 from carrel.cli.client import Api
 from carrel.cli.output import PAUSE_SECONDS, messages, remark, show
 from carrel.core.clock import monotonic
-from carrel.core.errors import NotFound, Unavailable
+from carrel.core.errors import CarrelError, NotFound, Unavailable
 from carrel.workspaces.rules import FAILURE_WORDS, SUCCESS_WORDS
 
 NoWait = Annotated[
@@ -43,7 +44,10 @@ def watch(api: Api, operation: Mapping[str, Any]) -> Mapping[str, Any]:
     pause = threading.Event()
     lost_at: float | None = None
     with Live(_drawn(operation), console=messages(), refresh_per_second=8, transient=True) as live:
-        while not has_ended(operation):
+        for seen in _sent(api, path):
+            operation = seen
+            live.update(_drawn(operation))
+        while not has_ended(operation):  # where the stream ended early, or there is none
             pause.wait(PAUSE_SECONDS)
             try:
                 operation = api.get(path)["operation"]
@@ -58,6 +62,17 @@ def watch(api: Api, operation: Mapping[str, Any]) -> Mapping[str, Any]:
                     raise
             live.update(_drawn(operation))
     return operation
+
+
+def _sent(api: Api, path: str) -> Iterator[Mapping[str, Any]]:
+    """Yield the operation whenever the server sends it; ends early if the server stops."""
+    try:
+        with api.stream(f"{path}/events") as answer:
+            for line in answer.iter_lines():
+                if line.startswith("data: ") and "id" in (seen := json.loads(line[6:])):
+                    yield seen
+    except CarrelError:
+        return
 
 
 def has_ended(operation: Mapping[str, Any]) -> bool:

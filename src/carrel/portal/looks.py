@@ -21,6 +21,7 @@ LOOKS = {
     # Operations and resources (AzureTRE's words)
     "awaiting_deployment": Look("Waiting", "yellow"),
     "deploying": Look("Creating", "yellow"),
+    "pipeline_running": Look("Under way", "yellow"),
     "deployed": Look("Ready", "green"),
     "deployment_failed": Look("Creation failed", "red"),
     "awaiting_update": Look("Waiting", "yellow"),
