@@ -393,3 +393,38 @@ def test_members_over_the_api_in_azuretres_shape(app, accounts):
     gone = {"user_id": accounts["ada"].id, "role_id": WorkspaceRole.RESEARCHER}
     assert rosa.delete(f"{base}/users/assign", params=gone).status_code == 202
     assert len(rosa.get(f"{base}/users").json()["users"]) == 1
+
+
+# Applications ----------------------------------------------------------------------------------
+
+
+def test_an_applications_secret_is_on_the_page_once(app, people):
+    client = signed_in(app, "ada")
+    form = {"name": "Nightly", "secret_days": "30", "csrf_token": csrf(client, "/applications")}
+    made = client.post("/applications", data=form)
+    assert made.status_code == 200
+    [application] = people.list_applications(system("tests"))
+    shown = re.findall(r"[A-Za-z0-9_-]{43}", made.text)
+    secrets = [text for text in shown if people.check_application(
+        application.client_id, text, client="tests"
+    )]  # fmt: skip
+    assert len(secrets) == 1
+    assert secrets[0] not in client.get("/applications").text
+    path = f"/applications/{application.client_id}"
+    token = {"csrf_token": form["csrf_token"]}
+    assert secrets[0] not in client.post(f"{path}/secret", data=token).text
+    assert client.post(f"{path}/active", data={**token, "active": "no"}).status_code == 303
+    assert not people.list_applications(system("tests"))[0].is_active
+    assert client.post(f"{path}/delete", data=token).status_code == 303
+    assert people.list_applications(system("tests")) == []
+    assert "app-" not in client.get("/accounts").text
+
+
+def test_a_wrong_form_of_an_application_says_which_field(app):
+    client = signed_in(app, "ada")
+    form = {"name": "", "secret_days": "x", "csrf_token": csrf(client, "/applications")}
+    assert "display name has" in client.post("/applications", data=form).text
+    answer = client.post("/applications", data={**form, "name": "Nightly"})
+    assert answer.status_code == 422
+    assert "730 days" in answer.text
+    assert signed_in(app, "rosa").get("/applications").status_code == 403
