@@ -30,9 +30,8 @@ JSON document. Exit status: 0 done, 1 failed (or the answer is no), 2 wrong usag
 signed in, 4 denied, 5 not found, 6 conflict, 130 interrupted. These options may stand anywhere:
 """
 _API = """\
-The whole contract, with every field: `carrel openapi`, or `/api/openapi.json` of a TRE. Send
-`Authorization: Bearer …` with the token of `POST /api/sign-in`. Errors are problem documents
-(RFC 9457); their `detail` says what to do.
+The whole contract, with every field: `carrel openapi`, or `/api/openapi.json` of a TRE; to try it
+out: `/api/docs`. How it treats errors, addresses and bodies: [The API's manners](api-manners.md).
 """
 _METHODS = ("get", "post", "put", "patch", "delete")
 

@@ -258,23 +258,11 @@ ANSWERS: Mapping[str, Schema] = {
     },
 }
 
-MEDIA: Mapping[str, tuple[str, ...]] = dict.fromkeys(
-    ("follow_operation", "follow_my_operations", *(f"follow_{kind}_operation" for kind in _KINDS)),
-    ("text/event-stream",),
-)
-
-_REGISTRATION = {
-    "name": "tre-shared-service-firewall",
-    "version": "1.0.0",
-    "current": True,
-    "customActions": [{"name": "renew", "description": "Renew its certificate."}],
-    "json_schema": {
-        "title": "Firewall",
-        "description": "Rules of the TRE.",
-        "properties": {"rules": {"type": "array", "default": [], "updateable": True}},
-    },
+_STREAMS = ("operation", "my_operations", *(f"{kind}_operation" for kind in _KINDS))
+MEDIA: Mapping[str, tuple[str, ...]] = {
+    f"follow_{name}": ("text/event-stream",) for name in _STREAMS
 }
-_REGISTERED = ("workspace", "service", "user_resource", "shared_service")
+
 _PATCH = {"properties": {"description": "What the study is about."}, "isEnabled": True}
 _TEMPLATE = {
     "name": "my-workspace",
@@ -310,7 +298,4 @@ EXAMPLES: Mapping[str, Any] = {
         "properties": {"display_name": "Firewall", "description": "Rules of the TRE."},
     },
     **{f"update_{name}": _PATCH for name in _KINDS},
-    **{f"register_{name}_template": _REGISTRATION for name in _REGISTERED},
-    "withdraw_template": {"reason": "It forgets rules when it is upgraded."},
-    "set_workspace_catalogue": {"templates": [{"name": "notebooks", "version": "0.1.0"}]},
 }
