@@ -14,6 +14,11 @@ NO_PAGE = {
     "/resources/{resource_id}/row": "a part of a page",
     "/operations/{operation_id}/stream": "server-sent events",
     "/workspaces/{workspace_id}/airlock/{request_id}/status": "a part of a page",
+    "/common/discovery/instance": "for programs",
+    "/{tenant}/v2.0/.well-known/openid-configuration": "for programs",
+    "/{tenant}/discovery/v2.0/keys": "for programs",
+    "/{tenant}/oauth2/v2.0/authorize": "needs a whole request: test_device_pages opens it",
+    "/{tenant}/oauth2/v2.0/logout": "leads to /sign-out",
 }
 """GET routes outside the API that answer with something else than a page."""
 
@@ -29,6 +34,7 @@ VISITORS: Mapping[str, str | None] = {
     "/airlock": "mina",
     "/applications": "ada",
     "/audit": "ada",
+    "/device": "ruth",
     "/evidence": "ada",
     "/evidence/proofs/{proof_id}": "ada",
     "/health": "ruth",
