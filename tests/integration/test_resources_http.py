@@ -417,3 +417,27 @@ def test_a_secret_is_kept_by_an_empty_field_and_never_shown(world, admin):
         full = room.reveal(connection, room.get_resource(actor, made))
     assert full["key"] == "correct horse"
     assert full["smtp"] == {"host": "b", "password": "battery staple"}
+
+
+def test_a_pipeline_may_change_a_workspace_with_a_range_of_its_own_choice(world, admin):
+    """The schema asks for the `address_space` that Carrel gave: a pipeline's patch must fit too."""
+    told = {
+        "install": [
+            {"stepId": "main"},
+            {
+                "stepId": "tell",
+                "stepTitle": "Tell the workspace",
+                "resourceType": "workspace",
+                "resourceAction": "upgrade",
+                "properties": [{"name": "description", "type": "string", "value": "told"}],
+            },
+        ]
+    }
+    template = make_template(K.SERVICE, "teller", {}, schema={"pipeline": told})
+    add_template(world.carrel.workspaces, template)
+    custom = {"address_space_size": "custom", "address_space": "10.200.0.0/20"}
+    workspace = f"/api/workspaces/{world.make(admin, '/api/workspaces', 'base', **custom)}"
+    world.make(admin, f"{workspace}/workspace-services", "teller")
+    properties = shown(world, admin, workspace)["properties"]
+    assert (properties["description"], properties["address_space"]) == ("told", "10.200.0.0/20")
+    assert properties["scope_id"] == f"api://{workspace.rsplit('/', 1)[1]}"

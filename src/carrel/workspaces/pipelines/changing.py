@@ -27,7 +27,7 @@ from carrel.workspaces.schemas import (
     with_defaults,
 )
 from carrel.workspaces.service import Workspaces
-from carrel.workspaces.service.given import SYSTEM_NAMES
+from carrel.workspaces.service.given import given_by_carrel, known_to_schema
 from carrel.workspaces.service.secrets import secret_pointers
 from carrel.workspaces.store import (
     change_resource,
@@ -118,7 +118,9 @@ def change_back(connection: Connection, turn: Turn) -> str:
     current = turn.room.reveal(connection, target)
     before, names = undone(_opened(turn), current)
     try:
-        check_properties(_schema(connection, turn.room, target), _own(target, before))
+        check_properties(
+            _schema(connection, turn.room, target), _own(connection, turn.room, target, before)
+        )
     except InvalidRequest:
         before, names = current, sorted({each.name for each in _opened(turn)})
     if before != current:
@@ -168,22 +170,26 @@ def _changed(
     whole = [view(each, turn.room.reveal(connection, each)) for each in chain]
     found = effects(described, current, whole[0], whole[1:])
     patch = {each.name: each.after for each in found}
-    schema, own = _schema(connection, turn.room, target), _own(target, current)
+    schema, own = (
+        _schema(connection, turn.room, target),
+        _own(connection, turn.room, target, current),
+    )
     if described.is_main and turn.operation.action == "install":
         merged = with_defaults(schema, {**own, **patch})
         check_properties(schema, merged)
     else:
         merged = changed_properties(schema, own, patch)
-    full = {**{name: current[name] for name in current if name not in own}, **merged}
+    full = {**merged, **given_by_carrel(replace(target, properties=current))}
     without = {each.name: each.after for each in effects(described, current, shown[0], shown[1:])}
     # What would be another without the secrets that went into it, is a secret itself.
     return found, full, frozenset(_differing(patch, without))
 
 
-def _own(target: Resource, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the properties that are not Carrel's to give: those that the template is about."""
-    theirs = SYSTEM_NAMES[target.kind]
-    return {name: value for name, value in properties.items() if name not in theirs}
+def _own(
+    connection: Connection, room: Workspaces, target: Resource, properties: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the properties that the template's schema has to judge."""
+    return known_to_schema(room.catalogue.of(connection, target), properties)
 
 
 def _differing(one: Any, other: Any, pointer: str = "") -> Iterator[str]:
