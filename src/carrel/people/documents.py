@@ -81,7 +81,7 @@ ANSWERS: Mapping[str, Schema] = {
     "change_account": _ONE,
     "list_identities": thing({"identities": many(ref("Identity"))}),
     "link_identity": thing({"identity": ref("Identity")}),
-    "list_applications": thing({"applications": many(ref("Application"))}),
+    "list_applications": listing("applications", ref("Application")),
     "create_application": _NEW_SECRET,
     "show_application": _APPLICATION,
     "change_application": _APPLICATION,

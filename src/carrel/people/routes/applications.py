@@ -1,5 +1,6 @@
 """How do programs look after applications: accounts that get access tokens by a secret?"""
 
+from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -7,6 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from carrel.core.actors import TreRole
+from carrel.core.paging import Position, Wanted, listed, slice_of, wanted
 from carrel.core.web import ActorDep, provide
 from carrel.people.rules import SECRET_DAYS_MOST, Application
 from carrel.people.service import People
@@ -15,6 +17,18 @@ from carrel.people.service.applications import SECRET_DAYS
 router = APIRouter(tags=["people"])
 PeopleDep = Annotated[People, Depends(provide(People))]
 Days = Annotated[int, Field(ge=1, le=SECRET_DAYS_MOST)]
+
+
+class ApplicationOrder(StrEnum):
+    """What the list of applications may be sorted by."""
+
+    NAME = "name"
+    CREATED = "created_at"
+
+
+PartDep = Annotated[
+    Wanted[ApplicationOrder], Depends(wanted(ApplicationOrder, ApplicationOrder.NAME))
+]
 
 
 class _Body(BaseModel):
@@ -42,10 +56,16 @@ class SecretBody(_Body):
 
 
 @router.get("/applications")
-def list_applications(actor: ActorDep, people: PeopleDep) -> dict[str, Any]:
+def list_applications(actor: ActorDep, people: PeopleDep, part: PartDep) -> Response:
     """List every application. Only for TRE administrators."""
-    found = people.list_applications(actor)
-    return {"applications": [application_out(one) for one in found]}
+
+    def position(each: Application) -> Position:
+        is_by_name = part.order is ApplicationOrder.NAME
+        made = each.created_at.isoformat(timespec="microseconds")
+        return each.name.lower() if is_by_name else made, each.client_id
+
+    page = slice_of(people.list_applications(actor), part, position)
+    return listed(part, "applications", page.map(application_out))
 
 
 @router.post("/applications", status_code=201)
