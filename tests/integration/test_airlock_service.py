@@ -14,11 +14,13 @@ from carrel.airlock.rules import Severity, Stage, Status
 from carrel.core.actors import WorkspaceRole, system
 from carrel.core.audit import verify
 from carrel.core.errors import (
+    BadRequest,
     CarrelError,
     Conflict,
     Denied,
     IllegalTransition,
     InvalidRequest,
+    NotAuthenticated,
     NotFound,
 )
 from carrel.core.settings import Settings
@@ -620,3 +622,109 @@ def test_a_deleted_workspace_leaves_no_request_and_no_file_but_its_record(bench)
         assert "airlock.created" in bench.events(request)
     assert bench.claim() is None
     assert verify(bench.database).intact
+
+
+# What AzureTRE's clients use besides ------------------------------------------------------------
+
+
+def test_a_member_cannot_take_out_what_another_keeps_private(bench):
+    mine = bench.policies.host_member(bench.workspace, bench.author.id).uid
+    for path, uid in (("mine.csv", mine), ("theirs.csv", mine + 10_000), ("shared.csv", None)):
+        bench.runtime.put_outbox(bench.workspace, path, SAFE_TABLE, private_to=uid)
+    request = bench.draft("export")
+    listed = {f.path: f.refused for f in bench.airlock.list_outbox(bench.author, bench.workspace)}
+    assert {path for path, refused in listed.items() if refused} == {"theirs.csv"}
+    bench.airlock.add_from_outbox(bench.author, request.id, ["mine.csv", "shared.csv"])
+    with pytest.raises(InvalidRequest, match="private to another member"):
+        bench.airlock.add_from_outbox(bench.author, request.id, ["theirs.csv"])
+    kept = bench.airlock.get(bench.author, request.id).files
+    assert [file.name for file in kept] == ["mine.csv", "shared.csv"]
+
+
+def desk(bench, request):
+    return bench.airlock.open_desk(bench.reviewer, request.id, lambda: "https://link")
+
+
+def test_a_reviewer_gets_one_resource_that_goes_with_the_decision(bench):
+    request = bench.in_review("export", table__csv=SAFE_TABLE)
+    shown, operation = desk(bench, request)
+    (made,) = shown.review_resources
+    assert (made.reviewer_id, operation.resource_id) == (bench.reviewer.id, made.user_resource_id)
+    with pytest.raises(Conflict, match="it runs"):
+        desk(bench, request)
+    bench.desks.healthy = False
+    (second,) = desk(bench, request)[0].review_resources
+    assert bench.desks.removed == [made]
+    bench.approve(request)
+    bench.run_work()
+    assert bench.desks.removed == [made, second]
+    assert "airlock.review_resources_removed" in bench.events(request)
+
+
+def test_nobody_else_gets_a_review_resource_and_none_before_a_review(bench):
+    request = bench.in_review("export", table__csv=SAFE_TABLE)
+    for who in (bench.author, bench.owner, bench.colleague):
+        with pytest.raises(Denied):
+            bench.airlock.open_desk(who, request.id, lambda: "")
+    with pytest.raises(BadRequest, match="during a review"):
+        desk(bench, bench.draft("import"))
+
+
+def test_a_resource_that_cannot_be_removed_does_not_hold_the_request_up(bench):
+    request = bench.in_review("export", table__csv=SAFE_TABLE)
+    desk(bench, request)
+    remove, bench.desks.remove = bench.desks.remove, failing
+    bench.approve(request)
+    bench.run_work()
+    assert bench.airlock.get(bench.author, request.id).status is Status.APPROVED
+    bench.desks.remove = remove
+    bench.clock.advance(120)
+    bench.run_work()
+    assert len(bench.desks.removed) == 1
+
+
+def failing(_resource):
+    raise Conflict("It is busy.")
+
+
+def test_a_link_ends_with_its_persons_place(bench):
+    request = bench.draft("import", a__csv=b"x")
+    link = bench.airlock.make_link(bench.author, request.id)
+    assert bench.airlock.follow_link(link.token, request.id).actor == bench.author
+    bench.people[bench.author.id] = replace(bench.author, workspace_roles={})
+    with pytest.raises(NotAuthenticated):
+        bench.airlock.follow_link(link.token, request.id)
+    del bench.people[bench.author.id]
+    with pytest.raises(NotAuthenticated):
+        bench.airlock.follow_link(link.token, request.id)
+
+
+def test_pieces_count_before_they_are_a_file(database):
+    bench = Bench(database, settings=Settings(request_bytes_limit=100))
+    request = bench.draft("import")
+    link = bench.airlock.make_link(bench.author, request.id)
+    use = bench.airlock.follow_link(link.token, request.id)
+    bench.airlock.add_block(use, "a.bin", "QQ==", [b"x" * 60])
+    with pytest.raises(InvalidRequest):
+        bench.airlock.add_block(use, "b.bin", "QQ==", [b"x" * 60])
+    bench.airlock.add_block(use, "a.bin", "QQ==", [b"y" * 40])
+    assert bench.airlock.join_blocks(use, "a.bin", ["QQ=="]).size_bytes == 40
+    assert len(bench.store.objects(request.id)) == 1
+
+
+def test_an_airlock_that_is_closed_and_a_workspace_that_is_not_there_yet(bench):
+    bench.policies.closed.add(bench.workspace)
+    with pytest.raises(Denied) as refused:
+        bench.draft("import")
+    assert refused.value.status == 405
+    bench.policies.closed.clear()
+    bench.policies.undeployed.add(bench.workspace)
+    with pytest.raises(Conflict, match=r"Workspace is not deployed\."):
+        bench.draft("import")
+
+
+def test_a_decision_without_a_manifest_says_so(bench):
+    request = bench.in_review("export", table__csv=SAFE_TABLE)
+    decided = bench.airlock.review(bench.reviewer, request.id, approve=True, explanation="ok")
+    (review,) = decided.reviews
+    assert (review.has_named_seal, review.manifest_sha256) == (False, request.manifest_sha256)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from carrel.airlock.binding import AirlockDep, BoundDep
+from carrel.airlock.binding import AirlockDep, Bound, BoundDep
 from carrel.airlock.routes.bodies import (
     AmendBody,
     NewRequest,
@@ -168,8 +168,7 @@ def show_manifest(bound: BoundDep) -> Response:
 @router.get(f"{_REQUEST}/link")
 def make_link(request: Request, bound: BoundDep) -> dict[str, Any]:
     """Return an address for programs that speak Azure's Blob protocol; it is yours alone."""
-    link = bound.airlock.make_link(bound.actor, bound.id)
-    return {"containerUrl": f"{_blob_address(request, bound.id)}?{_signature(link)}"}
+    return {"containerUrl": _address(request, bound)}
 
 
 @router.delete(f"{_REQUEST}/link", status_code=204)
@@ -182,15 +181,18 @@ def revoke_links(bound: BoundDep) -> Response:
 @router.post(f"{_REQUEST}/review-user-resource", status_code=202)
 def make_review_resource(request: Request, bound: BoundDep) -> Response:
     """Begin to make the user resource in which you review, as the workspace configures it."""
-    address = _blob_address(request, bound.id)
-    made, operation = bound.airlock.open_desk(bound.actor, bound.id, address)
+    made, operation = bound.airlock.open_desk(
+        bound.actor, bound.id, lambda: _address(request, bound)
+    )
     body = {"airlockRequest": request_out(made), "operation": operation_json(operation)}
     return answer(body, status=202, headers={"Location": accepted(operation).headers["Location"]})
 
 
-def _blob_address(request: Request, request_id: str) -> str:
+def _address(request: Request, bound: Bound) -> str:
+    """Return a new link as an address."""
     settings: Settings = request.app.state.settings
-    return f"{settings.portal_url}/blob/{request_id}"
+    link = bound.airlock.make_link(bound.actor, bound.id)
+    return f"{settings.portal_url}/blob/{bound.id}?{_signature(link)}"
 
 
 def _signature(link: Link) -> str:

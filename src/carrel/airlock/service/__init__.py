@@ -6,7 +6,10 @@ from carrel.airlock import tables
 from carrel.airlock.ports import Ground
 from carrel.airlock.service.base import DISCARD, work_key
 from carrel.airlock.service.desks import ReviewDesks
+from carrel.airlock.service.drafting import Drafting
+from carrel.airlock.service.linking import Linking
 from carrel.airlock.service.releasing import OpenRelease, Releasing
+from carrel.airlock.service.reviewing import Reviewing
 from carrel.core.actors import Actor, system
 from carrel.core.errors import NotFound
 from carrel.workspaces.events import WorkspaceDeleted
@@ -14,7 +17,7 @@ from carrel.workspaces.events import WorkspaceDeleted
 __all__ = ["Airlock", "OpenRelease"]
 
 
-class Airlock(ReviewDesks, Releasing):
+class Airlock(Drafting, Reviewing, Releasing, Linking, ReviewDesks):
     """The use cases of the airlock; with `work.py` the only writer of its tables.
 
     `drafting.py` is the author's part, `reviewing.py` the reviewer's, `releasing.py` lets an

@@ -1,5 +1,6 @@
 """How does a reviewer get a user resource to look at files in, and how does it go again?"""
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection, delete
@@ -7,23 +8,24 @@ from sqlalchemy import Connection, delete
 from carrel.airlock import tables
 from carrel.airlock.rules import AirlockRequest, ReviewResource, Status, Who, check_who
 from carrel.airlock.rules.requests import part_of
-from carrel.airlock.service.linking import Linking
+from carrel.airlock.service.base import Room
 from carrel.airlock.service.records import load_request
 from carrel.core.actors import Actor
 from carrel.core.errors import BadRequest, Conflict, NotAuthenticated
 from carrel.workspaces.rules import Operation
 
 
-class ReviewDesks(Linking):
+class ReviewDesks(Room):
     """The use cases on review resources."""
 
-    def open_desk(self, actor: Actor, request_id: str, address: str) -> tuple[
+    def open_desk(self, actor: Actor, request_id: str, make_link: Callable[[], str]) -> tuple[
         AirlockRequest, Operation
     ]:  # fmt: skip
         """Begin to make a user resource for this reviewer, from the workspace's configuration.
 
-        `address` is where links lead to. Raises `BadRequest` unless the request is in review,
-        `Conflict` if the reviewer has a healthy one already; one that is not is replaced.
+        `make_link` gives the address at which the reviewer finds the files. Raises `BadRequest`
+        unless the request is in review, `Conflict` if the reviewer has a healthy one already; one
+        that is not is replaced.
         """
         request = self._reviewable(actor, request_id)
         mine = next((e for e in request.review_resources if e.reviewer_id == actor.id), None)
@@ -36,10 +38,10 @@ class ReviewDesks(Linking):
             person = self._ground.find_actor(connection, actor.id)
         if person is None:
             raise NotAuthenticated("This account may not act any more. Ask an administrator.")
-        link = self.make_link(actor, request_id)
+        link = make_link()
         if mine is not None:
             self._ground.desks.remove(mine)
-        made, operation = self._ground.desks.open(person, request, f"{address}?sig={link.token}")
+        made, operation = self._ground.desks.open(person, request, link)
         with self._database.write() as connection:
             request = self._visible(connection, actor, request_id, lock=True)
             self._keep(connection, request.id, made)

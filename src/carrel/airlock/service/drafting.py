@@ -7,22 +7,21 @@ from typing import Any, BinaryIO
 from sqlalchemy import Connection, delete, update
 
 from carrel.airlock import tables
-from carrel.airlock.ports import Stored
 from carrel.airlock.rules import (
     EDITABLE,
     AirlockRequest,
     Direction,
     RequestFile,
-    Stage,
     Status,
     Who,
     check_who,
 )
 from carrel.airlock.rules.disclosure import Statistic
-from carrel.airlock.rules.names import clean_name, fold, name_problem
+from carrel.airlock.rules.names import clean_name, name_problem
 from carrel.airlock.rules.requests import AUTHOR_ROLES, canonical, digest, manifest_of, part_of
-from carrel.airlock.service.base import DISCARD, SCAN, TEXT_LIMIT, Room, chunks, limited_text
+from carrel.airlock.service.base import DISCARD, SCAN, TEXT_LIMIT, chunks, limited_text
 from carrel.airlock.service.records import load_request
+from carrel.airlock.service.taking import Taking
 from carrel.core.actors import Actor
 from carrel.core.errors import Conflict, Denied, InvalidRequest, NotFound
 from carrel.core.ids import new_etag, new_id
@@ -42,7 +41,7 @@ class AirlockClosed(Denied):
     code = "airlock_closed"
 
 
-class Drafting(Room):
+class Drafting(Taking):
     """The author's use cases."""
 
     def create(
@@ -224,100 +223,6 @@ class Drafting(Room):
             self._put_work(connection, DISCARD, request)
             return load_request(connection, request_id)
 
-    def _editable(
-        self, connection: Connection, actor: Actor, request_id: str, *, lock: bool = False
-    ) -> AirlockRequest:
-        request = self._visible(connection, actor, request_id, lock=lock)
-        check_who(Who.AUTHOR, part_of(actor, request))
-        if request.status not in EDITABLE:
-            raise Conflict(
-                f"This request is {request.status.words}, so its files are sealed. Ask a reviewer "
-                "to return it, or raise a new request."
-            )
-        return request
-
-    def _take(
-        self, actor: Actor, request: AirlockRequest, raw_name: str, content: Iterable[bytes]
-    ) -> RequestFile:
-        name, policy = clean_name(raw_name), self._ground.policy
-        room = policy.bytes_limit - _others_bytes(request, name)
-        file_id = new_id()
-        stored = self._store.put(request.id, file_id, content, limit_bytes=max(room, 0))
-        try:
-            _check_not_empty(name, stored)
-            with self._database.write() as connection:
-                locked = self._editable(connection, actor, request.id, lock=True)
-                self._check_room(locked, name, stored)
-                old = locked.file(name)
-                file = RequestFile(
-                    id=file_id,
-                    name=name,
-                    size_bytes=stored.size_bytes,
-                    sha256=stored.sha256,
-                    stage=Stage.DRAFT,
-                    position=old.position if old else _next_position(locked),
-                    added_at=self._clock.now(),
-                    context=old.context if old else {},
-                )
-                self._write_file(connection, actor, locked, file, old)
-        except BaseException:
-            self._store.delete(request.id, Stage.DRAFT, file_id)
-            raise
-        if old is not None:
-            self._store.delete(request.id, old.stage, old.id)
-        return file
-
-    def _check_room(self, request: AirlockRequest, name: str, stored: Stored) -> None:
-        policy = self._ground.policy
-        twin = next((f for f in request.files if fold(f.name) == fold(name)), None)
-        if twin is not None and twin.name != name:
-            raise InvalidRequest(
-                f"{name} and {twin.name} are the same name to some systems. Rename one of them.",
-                field="name",
-            )
-        if twin is None and len(request.files) >= policy.file_limit:
-            raise InvalidRequest(
-                f"A request holds {policy.file_limit} files at the most. Raise a second request.",
-                field="name",
-            )
-        if _others_bytes(request, name) + stored.size_bytes > policy.bytes_limit:
-            raise InvalidRequest(
-                f"A request holds {policy.bytes_limit} bytes at the most. Raise a second request.",
-                field="file",
-            )
-
-    def _write_file(
-        self, connection: Connection, actor: Actor, request: AirlockRequest, file: RequestFile,
-        old: RequestFile | None,
-    ) -> None:  # fmt: skip
-        if old is not None:
-            connection.execute(delete(tables.files).where(tables.files.c.id == old.id))
-        connection.execute(
-            tables.files.insert(),
-            {
-                "id": file.id,
-                "request_id": request.id,
-                "name": file.name,
-                "folded": fold(file.name),
-                "sha256": file.sha256,
-                "size_bytes": file.size_bytes,
-                "position": file.position,
-                "stage": file.stage.value,
-                "context": file.context,
-                "added_at": file.added_at,
-            },
-        )
-        self._change(connection, actor, request, {})
-        self._record(
-            connection,
-            actor,
-            "file_added",
-            request,
-            sha256=file.sha256,
-            size_bytes=file.size_bytes,
-            replaces=old.sha256 if old else None,
-        )
-
     def _check_author_role(self, actor: Actor, workspace_id: str) -> None:
         if not actor.is_member(workspace_id):
             raise NotFound("There is no such workspace, or you are no member of it.")
@@ -386,16 +291,3 @@ def _check_complete(request: AirlockRequest) -> None:
         raise InvalidRequest(
             "Say why these files should cross: fill in the justification.", field="justification"
         )
-
-
-def _check_not_empty(name: str, stored: Stored) -> None:
-    if stored.size_bytes == 0:
-        raise InvalidRequest(f"{name} is empty; there is nothing to review.", field="file")
-
-
-def _others_bytes(request: AirlockRequest, name: str) -> int:
-    return sum(file.size_bytes for file in request.files if file.name != name)
-
-
-def _next_position(request: AirlockRequest) -> int:
-    return max((file.position for file in request.files), default=0) + 1

@@ -14,9 +14,8 @@ from carrel.airlock.rules.links import Permission, link_permissions, place_of
 from carrel.airlock.rules.names import clean_name
 from carrel.airlock.rules.requests import part_of
 from carrel.airlock.service.base import check_seal, chunks
-from carrel.airlock.service.drafting import Drafting
 from carrel.airlock.service.records import load_request
-from carrel.airlock.service.reviewing import Reviewing
+from carrel.airlock.service.taking import Taking
 from carrel.core.actors import Actor
 from carrel.core.errors import (
     BadRequest,
@@ -63,7 +62,7 @@ _WHY = {
 }
 
 
-class Linking(Drafting, Reviewing):
+class Linking(Taking):
     """The use cases behind links. A link is its person's: it never may more than they may."""
 
     def make_link(self, actor: Actor, request_id: str) -> Link:
@@ -132,11 +131,12 @@ class Linking(Drafting, Reviewing):
     # Reading -------------------------------------------------------------------------------
 
     def open_linked(self, use: LinkUse, name: str) -> tuple[RequestFile, BinaryIO]:
-        """Open one file for who follows a link; what is sealed is verified first."""
+        """Open one file of a draft or of a release; what is sealed is verified first.
+
+        During a review it is `open_content` that opens files.
+        """
         use.check(Permission.READ)
         request = use.request
-        if request.status is Status.IN_REVIEW:
-            return self.open_content(use.actor, request.id, name)
         file = request.file(name)
         if file is None:
             raise NotFound("This request has no file of that name.")
