@@ -267,7 +267,9 @@ class Settings(BaseSettings):
     def _origins(cls, value: list[str]) -> list[str]:
         for each in value:
             if not re.fullmatch(r"https?://[^/?#*\s]+", each):
-                raise ValueError(f"{each!r} is not scheme://host[:port], without path and without *")
+                raise ValueError(
+                    f"{each!r} is not scheme://host[:port], without path and without *"
+                )
         return value
 
     @model_validator(mode="after")
