@@ -169,6 +169,8 @@ class Creation(Room):
             check_choice(connection, actor, template, wish.workspace_id)
         check_template_roles(actor, template, wish.workspace_id)
         _check_usable(template)
+        for name in sorted(template.effects.keys() & wish.properties.keys()):
+            self.warn(f"{name}: {template.effects[name]}")
         owner_id = self._owner_of(actor, wish, template)
         properties = _whole(actor, wish, template)
         check_host_has(self, template, properties)
