@@ -304,6 +304,7 @@ def run_work(settings: Settings) -> None:
     carrel = build(settings)
     with carrel.database.write() as connection:
         carrel.workspaces.sync_shipped(connection)
+        carrel.workspaces.name_resources(connection)
     carrel.airlock_work.recover()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -35,6 +35,7 @@ from carrel.workspaces.reconciler import Reconciler
 from carrel.workspaces.rules import FIRST_PORT, Operation, Power, Progress, ResourceKind
 from carrel.workspaces.schemas import InvalidProperties
 from carrel.workspaces.service.wishes import KEY_LIFE
+from carrel.workspaces.store import change_resource
 from carrel.workspaces.tables import idempotency_keys
 from tests.workspaces import House
 
@@ -840,3 +841,17 @@ def test_a_new_version_is_for_new_resources_and_an_upgrade_for_old_ones(house, t
         house.workspaces.update(house.admin, old.id, etag="*", template_version="0.9.9")
     with pytest.raises(Denied):
         house.workspaces.register(house.person(old, OWNER), folder)
+
+
+def test_resources_of_an_earlier_release_are_named_once(house):
+    old = house.make_workspace("Old")
+    bare = {name: old.properties[name] for name in ("display_name", "description")}
+    with house.database.write() as connection:
+        change_resource(connection, old.id, properties=bare)
+        assert house.workspaces.name_resources(connection) == 1
+        assert house.workspaces.name_resources(connection) == 0
+    named = house.again(old)
+    assert named.properties["client_id"] == old.id
+    assert named.properties["scope_id"] == f"api://{old.id}"
+    assert (named.etag, named.version) == (old.etag, old.version)
+    assert house.audited()[-1] == "workspace.named"

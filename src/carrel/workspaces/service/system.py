@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection, insert, select, text
 
-from carrel.core.actors import Actor
+from carrel.core.actors import Actor, system
 from carrel.core.errors import Conflict, NotFound
 from carrel.runtime.ports import PROOF_IDS, Member
 from carrel.workspaces.access import may_open, not_found
@@ -20,7 +20,13 @@ from carrel.workspaces.rules import (
     workspace_policy,
 )
 from carrel.workspaces.service.base import Room
-from carrel.workspaces.store import find_host_id, find_resource, list_resources
+from carrel.workspaces.service.given import identity_of
+from carrel.workspaces.store import (
+    change_resource,
+    find_host_id,
+    find_resource,
+    list_resources,
+)
 from carrel.workspaces.tables import host_ids, resources
 
 K = ResourceKind
@@ -64,6 +70,19 @@ class SystemUse(Room):
             clipboard_allowed=policy.clipboard,
             title=found.display_name,
         )
+
+    def name_resources(self, connection: Connection) -> int:
+        """Give living resources of an earlier release what new ones are named by.
+
+        Without `client_id` and `scope_id` nobody could have a token for a workspace. May be
+        called at every start; returns how many were without.
+        """
+        nameless = [each for each in list_resources(connection) if "tre_id" not in each.properties]
+        for each in nameless:
+            named = {**each.properties, **identity_of(each, self.settings)}
+            change_resource(connection, each.id, properties=named)
+            self.note(connection, system("worker"), each, "named")
+        return len(nameless)
 
     def open_workspaces(self) -> Sequence[OpenWorkspace]:
         """Return the workspaces whose doors should stand open now."""
