@@ -33,6 +33,7 @@ VISITORS: Mapping[str, str | None] = {
     "/accounts/{account_id}": "ada",
     "/airlock": "mina",
     "/applications": "ada",
+    "/attention": "ada",
     "/audit": "ada",
     "/device": "ruth",
     "/evidence": "ada",

@@ -93,7 +93,11 @@ class Api:
     @contextmanager
     def stream(self, path: str) -> Iterator[httpx.Response]:
         """GET something large; the body is read by the caller."""
-        with _translated(self.url), self._http.stream("GET", path) as answer:
+        headers = {"Accept": "application/json, */*;q=0.9"}
+        with (
+            _translated(self.url),
+            self._http.stream("GET", path, headers=headers) as answer,
+        ):
             if answer.is_error:
                 answer.read()
                 raise problem(answer)

@@ -3,22 +3,23 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-import anyio
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from carrel.core.clock import monotonic
-from carrel.core.errors import NotFound
+from carrel.core.errors import NotFound, TooManyRequests
 from carrel.core.web import see_other
 from carrel.workspaces.access import may_open
 from carrel.workspaces.pages.desk import Desk, DeskDep
 from carrel.workspaces.pages.views import KIND_NAMES, operation_title, page_of
 from carrel.workspaces.rules import Operation, Power, Resource
+from carrel.workspaces.streams import Follower
 
 router = APIRouter(prefix="/operations/{operation_id}")
 
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 5.0
+"""So often at least it looks whether the browser is still there."""
 STREAM_SECONDS = 45.0
 """Then the browser connects again, and its session is checked again."""
 
@@ -52,8 +53,17 @@ def retry(desk: DeskDep, operation_id: str) -> Response:
 
 
 async def _events(desk: Desk, operation_id: str) -> AsyncIterator[str]:
-    deadline, sent = monotonic() + STREAM_SECONDS, ""
     yield "retry: 500\n\n"
+    try:
+        with desk.workspaces.streams.following(desk.actor.id, operation_id) as follower:
+            async for event in _followed(desk, operation_id, follower):
+                yield event
+    except TooManyRequests:  # the browser asks again, and another page may be closed by then
+        return
+
+
+async def _followed(desk: Desk, operation_id: str, follower: Follower) -> AsyncIterator[str]:
+    deadline, sent = monotonic() + STREAM_SECONDS, ""
     while monotonic() < deadline and not await desk.request.is_disconnected():
         part, is_final = await run_in_threadpool(_part, desk, operation_id)
         if part != sent:
@@ -62,7 +72,7 @@ async def _events(desk: Desk, operation_id: str) -> AsyncIterator[str]:
         if is_final:
             yield "event: end\ndata:\n\n"
             return
-        await anyio.sleep(LOOK_SECONDS)
+        await follower.wait(LOOK_SECONDS)
 
 
 def _part(desk: Desk, operation_id: str) -> tuple[str, bool]:
