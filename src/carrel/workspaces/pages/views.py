@@ -159,8 +159,12 @@ def host_lines(template: Template, host: SelfTest) -> Sequence[HostLine]:
 
 
 def is_possible(template: Template, host: SelfTest) -> bool:
-    """Whether this host gives everything that the template needs."""
-    return template.isolation <= host.enforces and host.level <= template.level
+    """Whether this host gives everything that the template needs, its driver too."""
+    return (
+        not template.missing_driver
+        and template.isolation <= host.enforces
+        and host.level <= template.level
+    )
 
 
 def operation_title(operation: Operation, resource: Resource | None) -> str:
