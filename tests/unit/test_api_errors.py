@@ -407,10 +407,19 @@ def test_every_answer_has_the_strict_headers(client, path):
     assert "default-src 'self'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
-    assert headers["strict-transport-security"]
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cross-origin-opener-policy"] == "same-origin"
     assert headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(("host", "kept"), [("tre.example.org", True), ("localhost", False)])
+def test_only_a_host_of_our_own_is_kept_to_https(tmp_path, host, kept):
+    """Else a browser could not bring a code to a program that waits at http://localhost."""
+    settings = load(tmp_path, portal_host=host)
+    app = create_app(make_services(), settings, Nobody(), [make_routes()], [])
+    with app_client(app) as made:
+        answer = made.get("/api/ping")
+    assert ("strict-transport-security" in answer.headers) is kept
 
 
 def test_the_openapi_document_lists_the_api_and_no_page(client):

@@ -80,7 +80,11 @@ def _middleware(app: FastAPI, settings: Settings) -> list[Middleware]:
     """Return the layers around every route, the outermost first."""
     table: RouteTable = app.state.table
     layers = [
-        Middleware(SecurityHeaders, form_targets=[gateway_source(settings)]),
+        Middleware(
+            SecurityHeaders,
+            form_targets=[gateway_source(settings)],
+            is_loopback=settings.portal_host == "localhost",
+        ),
         Middleware(RequestFrame, table=table),
         Middleware(AccessLog),
         Middleware(ConditionalGet),

@@ -106,12 +106,17 @@ def _unexpected(request: Request, request_id: str) -> Response:
 class SecurityHeaders:
     """Adds the strict headers to every answer that does not bring stricter ones of its own."""
 
-    def __init__(self, app: ASGIApp, *, form_targets: Sequence[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, *, form_targets: Sequence[str] = (), is_loopback: bool = False
+    ) -> None:
+        """`is_loopback`: people call this host `localhost`, as they do their own programs."""
         self._app = app
         gateways = "".join(f" {target}" for target in form_targets)
         self._headers = {
             name: value.format(gateways=gateways) for name, value in SECURITY_HEADERS.items()
         }
+        if is_loopback:  # else a program that waits for its code at http://localhost gets none
+            del self._headers["Strict-Transport-Security"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run one request."""
