@@ -1,5 +1,6 @@
 """How do programs sign in, and look after accounts?"""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -7,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from carrel.core.actors import Actor, TreRole
 from carrel.core.errors import InvalidRequest
+from carrel.core.paging import Position, Wanted, listed, slice_of, wanted
 from carrel.core.web import ActorDep, Audience, for_audience, provide
 from carrel.people.authenticator import bearer_token
 from carrel.people.rules import Account, check_admin
@@ -14,6 +16,17 @@ from carrel.people.service import People
 
 router = APIRouter(tags=["people"])
 PeopleDep = Annotated[People, Depends(provide(People))]
+
+
+class AccountOrder(StrEnum):
+    """What the list of accounts may be sorted by."""
+
+    USERNAME = "username"
+    NAME = "display_name"
+    CREATED = "created_at"
+
+
+PartDep = Annotated[Wanted[AccountOrder], Depends(wanted(AccountOrder, AccountOrder.USERNAME))]
 
 
 class _Body(BaseModel):
@@ -135,9 +148,19 @@ def remove_own_totp(body: PasswordBody, actor: ActorDep, people: PeopleDep) -> R
 
 
 @router.get("/accounts")
-def list_accounts(actor: ActorDep, people: PeopleDep) -> dict[str, Any]:
+def list_accounts(actor: ActorDep, people: PeopleDep, part: PartDep) -> Response:
     """Return every account. Only for TRE administrators."""
-    return {"accounts": [account_out(account) for account in people.list_accounts(actor)]}
+
+    def position(each: Account) -> Position:
+        keys = {
+            AccountOrder.USERNAME: each.username,
+            AccountOrder.NAME: each.display_name.lower(),
+            AccountOrder.CREATED: each.created_at.isoformat(timespec="microseconds"),
+        }
+        return keys[part.order], each.id
+
+    page = slice_of(people.list_accounts(actor), part, position)
+    return listed(part, "accounts", page.map(account_out))
 
 
 @router.post("/accounts", status_code=201)

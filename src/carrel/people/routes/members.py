@@ -1,12 +1,14 @@
 """How do programs see and change who may do what in a workspace? AzureTRE's shapes."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from carrel.core.actors import WorkspaceRole
+from carrel.core.paging import Wanted, listed, slice_of, wanted
 from carrel.core.web import ActorDep, Audience, for_audience, provide
 from carrel.people.service import People
 from carrel.people.tokens.identity import workspace_scope
@@ -14,6 +16,16 @@ from carrel.people.tokens.identity import workspace_scope
 router = APIRouter(tags=["people"])
 PeopleDep = Annotated[People, Depends(provide(People))]
 _WORKSPACE = "/workspaces/{workspace_id}"
+
+
+class UserOrder(StrEnum):
+    """What the list of a workspace's users may be sorted by."""
+
+    NAME = "displayName"
+    USERNAME = "userPrincipalName"
+
+
+PartDep = Annotated[Wanted[UserOrder], Depends(wanted(UserOrder, UserOrder.NAME))]
 
 ROLE_NAMES = {
     WorkspaceRole.OWNER: "Workspace owner",
@@ -41,7 +53,7 @@ def show_scope_id(workspace_id: UUID, actor: ActorDep, people: PeopleDep) -> dic
 
 @router.get(f"{_WORKSPACE}/users")
 @for_audience(Audience.EITHER)
-def list_users(workspace_id: UUID, actor: ActorDep, people: PeopleDep) -> dict[str, Any]:
+def list_users(workspace_id: UUID, actor: ActorDep, people: PeopleDep, part: PartDep) -> Response:
     """Return the members of a workspace with their roles."""
     users: dict[str, dict[str, Any]] = {}
     for member in people.list_members(actor, str(workspace_id)):
@@ -56,7 +68,8 @@ def list_users(workspace_id: UUID, actor: ActorDep, people: PeopleDep) -> dict[s
             },
         )
         user["roles"].append(_role_out(member.role))
-    return {"users": list(users.values())}
+    page = slice_of(users.values(), part, lambda each: (each[part.order], each["id"]))
+    return listed(part, "users", page)
 
 
 @router.get(f"{_WORKSPACE}/roles")

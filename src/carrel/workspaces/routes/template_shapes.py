@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from carrel.core.paging import Position, Wanted, listed, slice_of
 from carrel.workspaces.bundles import Registration
-from carrel.workspaces.routes.shapes import Json, answer, template_line_json
+from carrel.workspaces.routes.shapes import Json, template_line_json
 from carrel.workspaces.rules import Offer, ResourceKind, Template, TemplateAction
+from carrel.workspaces.rules.listing import TemplateOrder
 from carrel.workspaces.schemas import for_update
 
 _IDS = uuid.UUID("8f5d0f0a-8d0c-4f0c-9d5e-2f1f7d6a1c11")
@@ -21,9 +23,14 @@ _SHOWN_REQUIRED = ("display_name", "description")
 """AzureTRE's clients find both required; Carrel fills in the second where it is missing."""
 
 
-def lines_answer(templates: Sequence[Template]) -> Response:
-    """Return the answer of a list of templates."""
-    return answer({"templates": [template_line_json(each) for each in templates]})
+def lines_answer(part: Wanted[TemplateOrder], templates: Sequence[Template]) -> Response:
+    """Return the answer of a list of templates: the wanted part of them."""
+    by_title = part.order is TemplateOrder.TITLE
+
+    def position(each: Template) -> Position:
+        return each.title if by_title else each.name, f"{each.parent}:{each.name}"
+
+    return listed(part, "templates", slice_of(templates, part, position).map(template_line_json))
 
 
 def template_json(template: Template, *, is_update: bool = False) -> Json:

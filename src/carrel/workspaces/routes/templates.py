@@ -2,9 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 
 from carrel.core.actors import Actor
+from carrel.core.paging import Wanted, wanted
 from carrel.core.web import ActorDep, Audience, for_audience
 from carrel.workspaces.routes.bodies import WORKSPACE, WorkspaceDep, WorkspacesDep
 from carrel.workspaces.routes.shapes import answer
@@ -18,6 +19,7 @@ from carrel.workspaces.routes.template_shapes import (
     version_line_json,
 )
 from carrel.workspaces.rules import ResourceKind
+from carrel.workspaces.rules.listing import TemplateOrder
 from carrel.workspaces.service import Workspaces
 
 router = APIRouter(tags=["templates"])
@@ -28,15 +30,16 @@ UsableDep = Annotated[
 IsUpdateDep = Annotated[
     bool, Query(alias="is_update", description="Mark what cannot be changed any more as readOnly.")
 ]
+PartDep = Annotated[Wanted[TemplateOrder], Depends(wanted(TemplateOrder, TemplateOrder.TITLE))]
 VersionDep = Annotated[str | None, Query(max_length=32, description="By default the current one.")]
 
 
 @router.get("/workspace-templates")
 def list_workspace_templates(
-    actor: ActorDep, workspaces: WorkspacesDep, usable: UsableDep = False
+    actor: ActorDep, workspaces: WorkspacesDep, part: PartDep, usable: UsableDep = False
 ) -> Response:
     """List the current workspace templates. For administrators."""
-    return _list(workspaces, actor, K.WORKSPACE, usable=usable)
+    return _list(workspaces, part, actor, K.WORKSPACE, usable=usable)
 
 
 @router.get("/workspace-templates/{name}")
@@ -54,10 +57,10 @@ def get_workspace_template(
 
 @router.get("/workspace-service-templates")
 def list_service_templates(
-    actor: ActorDep, workspaces: WorkspacesDep, usable: UsableDep = False
+    actor: ActorDep, workspaces: WorkspacesDep, part: PartDep, usable: UsableDep = False
 ) -> Response:
     """List the current workspace service templates."""
-    return _list(workspaces, actor, K.SERVICE, usable=usable)
+    return _list(workspaces, part, actor, K.SERVICE, usable=usable)
 
 
 @router.get("/workspace-service-templates/{name}")
@@ -75,11 +78,15 @@ def get_service_template(
 
 @router.get("/workspace-service-templates/{service}/user-resource-templates")
 def list_user_resource_templates(
-    service: str, actor: ActorDep, workspaces: WorkspacesDep, usable: UsableDep = False
+    service: str,
+    actor: ActorDep,
+    workspaces: WorkspacesDep,
+    part: PartDep,
+    usable: UsableDep = False,
 ) -> Response:
     """List the current user resource templates of a service."""
     workspaces.get_template(actor, K.SERVICE, service)
-    return _list(workspaces, actor, K.USER_RESOURCE, parent=service, usable=usable)
+    return _list(workspaces, part, actor, K.USER_RESOURCE, parent=service, usable=usable)
 
 
 @router.get("/workspace-service-templates/{service}/user-resource-templates/{name}")
@@ -98,10 +105,10 @@ def get_user_resource_template(
 
 @router.get("/shared-service-templates")
 def list_shared_service_templates(
-    actor: ActorDep, workspaces: WorkspacesDep, usable: UsableDep = False
+    actor: ActorDep, workspaces: WorkspacesDep, part: PartDep, usable: UsableDep = False
 ) -> Response:
     """List the current shared service templates."""
-    return _list(workspaces, actor, K.SHARED_SERVICE, usable=usable)
+    return _list(workspaces, part, actor, K.SHARED_SERVICE, usable=usable)
 
 
 @router.get("/shared-service-templates/{name}")
@@ -120,28 +127,33 @@ def get_shared_service_template(
 @router.get(f"{WORKSPACE}/workspace-service-templates")
 @for_audience(Audience.EITHER)
 def list_usable_service_templates(
-    workspace: WorkspaceDep, actor: ActorDep, workspaces: WorkspacesDep
+    workspace: WorkspaceDep, actor: ActorDep, workspaces: WorkspacesDep, part: PartDep
 ) -> Response:
     """List the service templates that the caller's roles in this workspace may use."""
     found = workspaces.list_templates(actor, K.SERVICE, workspace_id=workspace.id)
-    return lines_answer(found)
+    return lines_answer(part, found)
 
 
 @router.get(f"{WORKSPACE}/workspace-service-templates/{{service}}/user-resource-templates")
 @for_audience(Audience.EITHER)
 def list_usable_user_resource_templates(
-    service: str, workspace: WorkspaceDep, actor: ActorDep, workspaces: WorkspacesDep
+    service: str,
+    workspace: WorkspaceDep,
+    actor: ActorDep,
+    workspaces: WorkspacesDep,
+    part: PartDep,
 ) -> Response:
     """List the user resource templates that the caller's roles in this workspace may use."""
     workspaces.get_template(actor, K.SERVICE, service)
     found = workspaces.list_templates(
         actor, K.USER_RESOURCE, parent=service, workspace_id=workspace.id
     )
-    return lines_answer(found)
+    return lines_answer(part, found)
 
 
 def _list(
     workspaces: Workspaces,
+    part: Wanted[TemplateOrder],
     actor: Actor,
     kind: ResourceKind,
     *,
@@ -149,7 +161,7 @@ def _list(
     usable: bool,
 ) -> Response:
     found = workspaces.list_templates(actor, kind, parent=parent, is_usable_only=usable)
-    return lines_answer(found)
+    return lines_answer(part, found)
 
 
 # Registering ------------------------------------------------------------------------------------
