@@ -7,6 +7,7 @@ changes, and whoever shows a line can then know it by its values, before anythin
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -42,8 +43,8 @@ _SHOWN = [column for column in resources.c if column.name not in {"sort_name", "
 _SELECT = select(*[_raw(column).label(column.name) for column in _SHOWN])
 _NAMES = [column.name for column in _SHOWN]
 _PLACES = {name: place for place, name in enumerate(_NAMES)}
-_TEMPLATE = tuple(
-    _PLACES[name] for name in ("kind", "template_parent", "template_name", "template_version")
+_TEMPLATE = itemgetter(
+    *(_PLACES[name] for name in ("kind", "template_parent", "template_name", "template_version"))
 )
 
 
@@ -68,8 +69,8 @@ class ResourceLine:
     @property
     def template(self) -> tuple[str, str, str, str]:
         """Kind, parent, name and version of its template."""
-        kind, parent, name, version = (self.values[place] for place in _TEMPLATE)
-        return kind, parent, name, version
+        found: tuple[str, str, str, str] = _TEMPLATE(self.values)
+        return found
 
     def resource(self) -> Resource:
         """Return the domain object."""
