@@ -11,9 +11,9 @@ from fastapi import FastAPI
 class AppTransport(httpx.BaseTransport):
     """Hands each request of a plain `httpx.Client` straight to an ASGI application."""
 
-    def __init__(self, app: FastAPI, addresses: Iterator[str] = repeat("127.0.0.1")) -> None:
+    def __init__(self, app: FastAPI, addresses: Iterator[str] | None = None) -> None:
         self._app = app
-        self._addresses = addresses
+        self._addresses = addresses or repeat("127.0.0.1")
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         return asyncio.run(self._answer(request))

@@ -1,5 +1,7 @@
 """Tables: the control plane (tokens, sealed properties, pipelines, drift)."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -110,7 +112,7 @@ def _applications() -> None:
 
 
 def _operations() -> None:
-    for table, columns in {
+    added: dict[str, list[sa.Column[Any]]] = {
         "work_items": [
             sa.Column("failures", sa.Integer()),
             sa.Column("parked_at", sa.String(length=32)),
@@ -123,7 +125,8 @@ def _operations() -> None:
             sa.Column("cancelled_by", sa.String()),
         ],
         "operation_steps": [sa.Column("pipeline", sa.String()), sa.Column("undo", sa.String())],
-    }.items():
+    }
+    for table, columns in added.items():
         for column in columns:
             op.add_column(table, column)
     op.create_table(
