@@ -4,6 +4,7 @@ import re
 import ssl
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import httpx
 import msal
@@ -14,18 +15,15 @@ from carrel.people.issuer.service import Issuer
 from tests.browser.site import PASSWORD, Site
 
 
-class Portal:
-    """A running portal with an administrator, and what a client must know of it."""
+class Door:
+    """What foreign clients must know of a running TRE, and the clients themselves."""
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self.url = site.url
-        self.ca = str(site.settings.home / "tls" / "ca.pem")
+    def __init__(self, url: str, ca: Path) -> None:
+        self.url, self.ca = url, str(ca)
         self.tls = ssl.create_default_context(cafile=self.ca)
-        self.issuer = site.carrel.services.get(Issuer)
-        identity = self.issuer.identity
-        self.tenant, self.client_id = identity.tenant_id, identity.api_client_id
-        self.authority = f"{site.url}/{self.tenant}"
+        known = httpx.get(f"{url}/api/.metadata", verify=self.tls).json()
+        self.tenant, self.client_id = known["aad_tenant_id"], known["api_client_id"]
+        self.authority = f"{url}/{self.tenant}"
         self.http = requests.Session()  # else msal makes one that nobody can close
         self.http.verify, self.http.trust_env = self.ca, False
         self.core_scope = f"api://{self.client_id}/user_impersonation"
@@ -54,6 +52,22 @@ class Portal:
             instance_discovery=False,
         )
 
+    def call(self, token: str, method: str, path: str, **rest) -> httpx.Response:
+        """Call the API with a token."""
+        headers = {"Authorization": f"Bearer {token}", **rest.pop("headers", {})}
+        return httpx.request(
+            method, self.url + path, headers=headers, verify=self.tls, timeout=30, **rest
+        )
+
+
+class Portal(Door):
+    """A running portal in this process, with an administrator."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(site.url, site.settings.home / "tls" / "ca.pem")
+        self.site = site
+        self.issuer = site.carrel.services.get(Issuer)
+
     def application(
         self, name: str, roles: Sequence[TreRole] = (TreRole.USER,)
     ) -> tuple[str, str, str]:
@@ -62,13 +76,6 @@ class Portal:
             ADMIN, name=name, tre_roles=frozenset(roles)
         )
         return made.client_id, secret, made.account_id
-
-    def call(self, token: str, method: str, path: str, **rest) -> httpx.Response:
-        """Call the API with a token."""
-        headers = {"Authorization": f"Bearer {token}", **rest.pop("headers", {})}
-        return httpx.request(
-            method, self.url + path, headers=headers, verify=self.tls, timeout=30, **rest
-        )
 
 
 ADMIN = system("tests")

@@ -9,9 +9,10 @@ import httpx
 import pytest
 from azure.identity import ClientSecretCredential
 
+from carrel.cli.demo.tre import Person, ThrowAwayTre
 from carrel.core.actors import TreRole
 from tests.browser.story import eventually
-from tests.compat.issuer import BrowserPerson, Portal
+from tests.compat.issuer import BrowserPerson, Door, Portal
 
 ENDED_WELL = {"deployed", "updated", "deleted"}
 Token = Callable[[str], str]
@@ -21,7 +22,7 @@ Token = Callable[[str], str]
 class Program:
     """Uses the API as AzureTRE's clients do: a core token, then one per workspace."""
 
-    def __init__(self, portal: Portal, token: Token) -> None:
+    def __init__(self, portal: Door, token: Token) -> None:
         self._portal, self._token = portal, token
         self._scopes: dict[str, str] = {}
 
@@ -59,7 +60,7 @@ def body(template: str, name: str) -> dict:
     }
 
 
-def live(program: Program, portal: Portal, name: str) -> None:
+def live(program: Program, portal: Door, name: str) -> None:
     """Create, patch, disable and delete a workspace with a service and a user resource."""
     anything = {"etag": "*"}
     workspace = program.run("POST", "/api/workspaces", json=body("restricted", name))
@@ -133,3 +134,21 @@ def test_an_application_runs_a_workspace(portal: Portal, library: str):
             portal, lambda resource: credential.get_token(f"{resource}/.default").token
         )
         live(program, portal, "By azure-identity")
+
+
+@pytest.mark.machine
+def test_a_program_runs_a_workspace_with_a_real_lab(tre: ThrowAwayTre, admin: Person):
+    wish = {"name": "Nightly pipeline", "tre_roles": ["TREAdmin", "TREUser"]}
+    made = admin.post("/api/applications", wish)
+    door = Door(tre.settings.portal_url, tre.home / "tls" / "ca.pem")
+    try:
+        app = door.confidential(made["application"]["client_id"], made["secret"])
+
+        def token(resource: str) -> str:
+            answer = app.acquire_token_for_client([f"{resource}/.default"])
+            assert "access_token" in answer, answer
+            return answer["access_token"]
+
+        live(Program(door, token), door, "On the real thing")
+    finally:
+        door.close()
