@@ -3,8 +3,9 @@
 Everything is asked over real HTTP on loopback, without TLS, of one uvicorn process that holds the
 whole application; the reference routes lie in the same application, behind the same middleware,
 on the same database and rows, and know people by the same token check. Each pair is measured in
-turns. Lists are asked for again and again, as the portal and programs do, so that their lines are
-known to the server; of the lists the least disturbed round counts, of p99 the median round.
+turns. Lists are asked for again and again, as the portal and programs do, while nothing changes, so
+that the server knows what it answered; of the lists the least disturbed round counts, of p99 the
+median round. The list after a change of every line is measured too: nothing of it is known then.
 """
 
 import contextlib
@@ -24,13 +25,13 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from benchmarks._rows import promise
 from carrel.app import Carrel, build, make_web, make_worker
 from carrel.core import logs
 from carrel.core.actors import TreRole, system
-from carrel.core.database import metadata
+from carrel.core.database import Database, metadata
 from carrel.core.ids import new_id
 from carrel.core.settings import Settings, load
 from carrel.core.web import ActorDep
@@ -41,7 +42,7 @@ from carrel.workspaces.tables import resources
 
 PASSWORD = "correct horse battery"
 WORKSPACES, FEW, MANY = 1000, 100, 10_000
-ROUNDS, SINGLE_ROUNDS, CLIENTS, ASKED = 15, 6, 8, 150
+ROUNDS, LISTS, SINGLE_ROUNDS, CLIENTS, ASKED = 6, 15, 6, 8, 150
 PAGE = 50
 LIST, ONE = "/api/workspaces", "/reference/one"
 REFERENCE = "/reference/workspaces"
@@ -50,7 +51,7 @@ REFERENCE = "/reference/workspaces"
 def run() -> list[dict[str, Any]]:
     """Return the promises of the API."""
     with _served(WORKSPACES) as place:
-        whole = _list_rates(place)
+        whole, changed = _list_rates(place), _changed_rates(place)
         single = _single_p99(place)
     pages = {}
     for count in (MANY, FEW):
@@ -61,6 +62,11 @@ def run() -> list[dict[str, Any]]:
             f"list of {WORKSPACES} workspaces beside FastAPI's response_model",
             *whole,
             ratio_at_least=5,
+        ),
+        promise(
+            f"the same list right after every one of the {WORKSPACES} changed",
+            *changed,
+            ratio_at_least=1,
         ),
         promise(
             f"p99 of GET one workspace at {CLIENTS} clients beside a bare route, same token check",
@@ -80,8 +86,9 @@ def run() -> list[dict[str, Any]]:
 class _Place:
     """A running server, and a client's token."""
 
-    def __init__(self, port: int, token: str, some_id: str) -> None:
+    def __init__(self, port: int, settings: Settings, token: str, some_id: str) -> None:
         self.port, self.some_id = port, some_id
+        self._settings = settings
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def connect(self) -> http.client.HTTPConnection:
@@ -90,6 +97,13 @@ class _Place:
         made.connect()
         made.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return made
+
+    def change_all(self) -> None:
+        """Give every workspace a new etag."""
+        database = Database(self._settings.database)
+        with database.write() as connection:
+            connection.execute(update(resources).values(etag=new_id()[:16]))
+        database.close()
 
     def get(self, connection: http.client.HTTPConnection, path: str) -> tuple[float, bytes, Any]:
         """Return the seconds until the whole answer was there, the answer, and its headers."""
@@ -112,9 +126,23 @@ def _list_rates(place: _Place) -> tuple[float, str, float]:
         raise RuntimeError("The two lists are not the same.")
     for _ in range(ROUNDS):
         for path, found in seconds.items():
-            found.append(place.get(connection, path)[0])
+            took = [place.get(connection, path)[0] for _ in range(LISTS)]
+            found.append(statistics.mean(took))
     connection.close()
     ours, reference = (1 / min(found) for found in seconds.values())  # the least disturbed ones
+    return ours, "lists/s", reference
+
+
+def _changed_rates(place: _Place) -> tuple[float, str, float]:
+    """Return lists per second when nothing of a list is known."""
+    connection = place.connect()
+    seconds: dict[str, list[float]] = {LIST: [], REFERENCE: []}
+    for _ in range(LISTS):
+        for path, found in seconds.items():
+            place.change_all()
+            found.append(place.get(connection, path)[0])
+    connection.close()
+    ours, reference = (1 / statistics.median(found) for found in seconds.values())
     return ours, "lists/s", reference
 
 
@@ -168,7 +196,7 @@ def _served(count: int) -> Iterator[_Place]:
         process.start()
         try:
             _wait_for(port)
-            yield _Place(port, token, some_id)
+            yield _Place(port, settings, token, some_id)
         finally:
             process.terminate()
             process.join(5)

@@ -32,7 +32,12 @@ from tests.pipelines import register
 from tests.workspaces import AnsweringRuntime
 
 PASSWORD = "a quiet desk by the window"
-NOT_IDS = {"name": "results.csv", "service": "notebooks"}
+NOT_IDS = {
+    "name": "results.csv",
+    "service": "notebooks",
+    "kind": "workspace",
+    "version": "0.1.0",
+}
 """What people name in a path themselves, with a value that exists everywhere."""
 MAY_MOVE = {"audit_events", "sessions", "sign_in_failures"}
 """Tables that remember that somebody asked."""

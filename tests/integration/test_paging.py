@@ -3,6 +3,7 @@
 import base64
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 from fastapi.routing import iter_route_contexts
 from sqlalchemy import event, select
 
-from carrel.core.actors import TreRole
+from carrel.core.actors import TreRole, WorkspaceRole, system
 from carrel.core.database import Database
 from carrel.core.ids import new_id
+from carrel.workspaces.rules import ResourceKind
+from carrel.workspaces.store import bury_resource, change_resource, set_status
 from carrel.workspaces.tables import resources
 from tests.integration.test_api_tre import World, make_world
 
@@ -128,6 +131,41 @@ def test_a_change_shows_in_the_next_list(world: World, admin):
     assert again["_etag"] != line["_etag"] or again["deploymentStatus"] != line["deploymentStatus"]
 
 
+def test_what_is_remembered_of_a_list_is_never_old(world: World, admin):
+    add_workspaces(world, admin, 2)
+
+    def shown(headers: dict[str, str]) -> list[dict[str, Any]]:
+        return world.client.get(LIST, headers=headers).json()["workspaces"]
+
+    first, second = (line["id"] for line in shown(admin))
+    workspaces, database = world.carrel.workspaces, world.carrel.database
+    with database.write() as connection:
+        set_status(connection, first, "updating")
+    assert shown(admin)[0]["deploymentStatus"] == "updating"
+    with database.write() as connection:
+        change_resource(connection, second, properties={"display_name": "Renamed"})
+    assert shown(admin)[1]["properties"] == {"display_name": "Renamed"}
+    with database.write() as connection:
+        template = workspaces.catalogue.current(
+            connection, ResourceKind.WORKSPACE, "", "restricted"
+        )
+        newer = replace(template, version="9.0.0")
+        workspaces.catalogue.add(connection, newer, now=world.clock.now(), is_current=False)
+    upgrades = shown(admin)[0]["availableUpgrades"]
+    assert upgrades == [{"version": "9.0.0", "forceUpdateRequired": True}]
+    tom = world.as_person("tom")
+    assert shown(tom) == []
+    account = world.carrel.people.find_account_by_name("tom")
+    assert account is not None
+    world.carrel.people.assign_role(system("tests"), second, account.id, WorkspaceRole.RESEARCHER)
+    assert [line["id"] for line in shown(tom)] == [second]
+    with database.write() as connection:
+        bury_resource(connection, first, world.clock.now())
+    assert [line["id"] for line in shown(admin)] == [second]
+    world.carrel.people.remove_role(system("tests"), second, account.id, WorkspaceRole.RESEARCHER)
+    assert shown(tom) == []
+
+
 def cursor_of(*parts: Any) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(parts)).decode().rstrip("=")
 
@@ -198,8 +236,9 @@ def test_a_long_list_asks_the_database_as_often_as_a_short_one(world: World, adm
     add_workspaces(world, admin, 3)
     for query in ("", "?limit=2"):
         world.client.get(f"{LIST}{query}", headers=admin)
+    add_workspaces(world, admin, 1)  # now nothing of the list is known
     few = {query: statements(world, admin, f"{LIST}{query}") for query in ("", "?limit=2")}
-    add_workspaces(world, admin, 297)
+    add_workspaces(world, admin, 296)
     many = {query: statements(world, admin, f"{LIST}{query}") for query in ("", "?limit=2")}
     assert many == few
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 
 from carrel.core.database import Json, Moment, metadata
+from carrel.core.ids import new_etag
 
 _ID = String(36)
 
@@ -112,6 +113,8 @@ resources = Table(
     Column("unique_name", String, unique=True),
     Column("deleted_at", Moment),
     Column("sort_name", String, _Generated(_DisplayName()), nullable=False),
+    # Another one after every change of the row, whoever made it: tells lists what is still true.
+    Column("stamp", String(16), default=new_etag, onupdate=new_etag),
     UniqueConstraint("workspace_id", "port"),
     _living("ix_resources_created", "kind", "created_at", "id"),
     _living("ix_resources_updated", "kind", "updated_at", "id"),

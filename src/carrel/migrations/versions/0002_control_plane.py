@@ -147,6 +147,7 @@ def _lists() -> None:
     """Give every order of a list its index."""
     living = sa.text("deleted_at IS NULL")
     op.drop_index("ix_resources_living", "resources")
+    op.add_column("resources", sa.Column("stamp", sa.String(length=16)))
     op.add_column("resources", display_name())
     for name, columns in {
         "ix_resources_created": ["kind", "created_at", "id"],

@@ -4,7 +4,8 @@ Every list takes `limit`, `cursor`, `order_by` and `order_ascending` (see `core.
 that was shown before is not made again: what it is made of is all in its values.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 import orjson
@@ -26,11 +27,12 @@ from carrel.workspaces.routes.bodies import (
     the_user_resource,
     the_workspace,
 )
-from carrel.workspaces.routes.fragments import Fragments
+from carrel.workspaces.routes.fragments import Known
 from carrel.workspaces.routes.shapes import MANY, history_json, operation_json, resource_json
 from carrel.workspaces.rules import Resource, ResourceKind
 from carrel.workspaces.rules.listing import HistoryOrder, OperationOrder, ResourceOrder
 from carrel.workspaces.service import Workspaces
+from carrel.workspaces.service.reading import TemplateKey, Upgrades
 from carrel.workspaces.store.listing import ResourceLine
 
 router = APIRouter()
@@ -44,7 +46,20 @@ HistoryPartDep = Annotated[
 ]
 
 
-_fragments = Fragments()
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A list that was sent, and the upgrades that it shows."""
+
+    upgrades: Mapping[TemplateKey, Upgrades]
+    body: bytes
+    headers: Mapping[str, str]
+
+    def response(self) -> Response:
+        return Response(self.body, headers=self.headers, media_type="application/json")
+
+
+_fragments: Known[orjson.Fragment] = Known(most_bytes=64 * 2**20)
+_answers: Known[_Answer] = Known(most_bytes=32 * 2**20)
 
 
 def _listed(
@@ -56,15 +71,26 @@ def _listed(
     is_public_view: bool = False,
 ) -> Response:
     upgrades = workspaces.list_upgrades({line.template for line in page})
+    return _lines(upgrades, part, page, kind, is_public_view=is_public_view)
 
+
+def _lines(
+    upgrades: Mapping[TemplateKey, Upgrades],
+    part: Wanted[ResourceOrder],
+    page: Page[ResourceLine],
+    kind: ResourceKind,
+    *,
+    is_public_view: bool = False,
+) -> Response:
     def shown(line: ResourceLine) -> orjson.Fragment:
         above = upgrades[line.template]
-        return _fragments.get(
-            (line.values, above, is_public_view),
-            lambda: orjson.dumps(
-                resource_json(line.resource(), above, is_public_view=is_public_view)
-            ),
-        )
+        ingredients = (line.values, above, is_public_view)
+        fragment = _fragments.find(ingredients)
+        if fragment is None:
+            made = resource_json(line.resource(), above, is_public_view=is_public_view)
+            fragment = orjson.Fragment(text := orjson.dumps(made))
+            _fragments.keep(ingredients, fragment, 2 * len(text))  # its values are as long again
+        return fragment
 
     return listed(part, MANY[kind], page.map(shown))
 
@@ -73,7 +99,18 @@ def _listed(
 @for_audience(Audience.CORE, with_memberships=True)
 def list_workspaces(actor: ActorDep, workspaces: WorkspacesDep, part: PartDep) -> Response:
     """List the workspaces that the caller is a member of; administrators see all."""
-    return _listed(workspaces, part, workspaces.page_workspaces(actor, part), K.WORKSPACE)
+    # The stand is read before the lines: what is kept can only be newer than what it is kept for.
+    asked = (workspaces.workspaces_stand(actor, part), part.path, tuple(part.query))
+    known = _answers.find(asked)
+    if known and workspaces.list_upgrades(known.upgrades) == known.upgrades:
+        return known.response()
+    page = workspaces.page_workspaces(actor, part)
+    upgrades = workspaces.list_upgrades({line.template for line in page})
+    made = _lines(upgrades, part, page, K.WORKSPACE)
+    body = bytes(made.body)
+    headers = {name: made.headers[name] for name in ("Link",) if name in made.headers}
+    _answers.keep(asked, _Answer(upgrades, body, headers), len(body) + len(asked[0]))
+    return made
 
 
 @router.get(f"{WORKSPACE}/workspace-services", tags=["workspace services"])

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+from sqlalchemy import ColumnElement
+
 from carrel.core.actors import Actor
 from carrel.core.paging import Page, Wanted
 from carrel.workspaces.access import (
@@ -24,6 +26,7 @@ from carrel.workspaces.service.base import Room
 from carrel.workspaces.store import find_resource
 from carrel.workspaces.store.listing import (
     ResourceLine,
+    lines_stand,
     list_lines,
     page_history,
     page_operations,
@@ -61,12 +64,13 @@ class Reading(Room):
 
     def page_workspaces(self, actor: Actor, part: Wanted[ResourceOrder]) -> Page[ResourceLine]:
         """Return the wanted part of what `list_workspaces` returns."""
-        mine = [resources.c.kind == K.WORKSPACE]
-        if not (actor.is_admin or actor.is_system):
-            member_of = [space for space, roles in actor.workspace_roles.items() if roles]
-            mine.append(resources.c.id.in_(member_of))
         with self.database.read() as connection:
-            return list_lines(connection, part, *mine)
+            return list_lines(connection, part, *_workspaces_of(actor))
+
+    def workspaces_stand(self, actor: Actor, part: Wanted[ResourceOrder]) -> str:
+        """Return a text that is another one whenever `page_workspaces` would differ."""
+        with self.database.read() as connection:
+            return lines_stand(connection, part, *_workspaces_of(actor))
 
     def page_services(
         self, actor: Actor, workspace_id: str, part: Wanted[ResourceOrder]
@@ -199,6 +203,14 @@ class Reading(Room):
         if found.owner_id != actor.id:
             raise not_found(found.kind)
         return self.runtime.output(found.workspace_id or "", found.id)
+
+
+def _workspaces_of(actor: Actor) -> Sequence[ColumnElement[bool]]:
+    """Return the conditions on what the actor may see of all workspaces."""
+    if actor.is_admin or actor.is_system:
+        return [resources.c.kind == K.WORKSPACE]
+    member_of = [space for space, roles in actor.workspace_roles.items() if roles]
+    return [resources.c.kind == K.WORKSPACE, resources.c.id.in_(member_of)]
 
 
 def _resources(lines: Sequence[ResourceLine]) -> Sequence[Resource]:

@@ -12,7 +12,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import orjson
-from sqlalchemy import Boolean, ColumnElement, Connection, Integer, Row, String, select, type_coerce
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    String,
+    func,
+    select,
+    type_coerce,
+)
 
 from carrel.core.database import Json, Moment
 from carrel.core.paging import Page, Wanted, ordered, page_of
@@ -39,7 +49,8 @@ def _raw(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return type_coerce(column, Integer) if isinstance(column.type, Boolean) else column
 
 
-_SHOWN = [column for column in resources.c if column.name not in {"sort_name", "deleted_at"}]
+_UNSEEN = {"sort_name", "deleted_at", "stamp"}
+_SHOWN = [column for column in resources.c if column.name not in _UNSEEN]
 _SELECT = select(*[_raw(column).label(column.name) for column in _SHOWN])
 _NAMES = [column.name for column in _SHOWN]
 _PLACES = {name: place for place, name in enumerate(_NAMES)}
@@ -93,6 +104,16 @@ def list_lines(
     width = len(_SHOWN)
     rows = connection.execute(query).all()
     return page_of(rows, part, lambda row: ResourceLine(row[:width]))
+
+
+def lines_stand(
+    connection: Connection, part: Wanted[ResourceOrder], *conditions: ColumnElement[bool]
+) -> str:
+    """Return a text that is another one whenever `list_lines` would return other lines."""
+    mark = (resources.c.id + func.coalesce(resources.c.stamp, "")).label("mark")
+    lines = ordered(select(mark).where(_LIVING, *conditions), part, _KEYS, resources.c.id)
+    query = select(func.aggregate_strings(lines.subquery().c.mark, ","))
+    return str(connection.execute(query).scalar())
 
 
 def page_operations(
