@@ -14,6 +14,7 @@ from carrel.core.clock import ManualClock, SystemClock
 from carrel.core.database import Database
 from carrel.core.errors import Denied, NotFound, TooManyRequests
 from carrel.core.queue import LeaseLost, Queue, WorkItem
+from carrel.workspaces.events import OperationFinished
 from carrel.workspaces.rules import Operation, Resource
 from carrel.workspaces.service.base import OPERATION
 from carrel.workspaces.steps import STEPS, StepWork
@@ -94,6 +95,37 @@ def test_a_step_that_hangs_is_taken_out_of_its_threads_hands(house):
     assert seen(house, operation).status == "deployment_failed"
 
 
+def test_a_thread_that_hung_takes_nothing_from_the_one_that_goes_on(house):
+    free, undoing, go_on = threading.Event(), threading.Event(), threading.Event()
+
+    def hang(_work: StepWork) -> str:
+        assert free.wait(30)
+        return ""
+
+    def undo(_work: StepWork) -> str:
+        undoing.set()
+        assert go_on.wait(30)
+        return ""
+
+    let(house, "prepare_workspace", hang, undo=undo, limit_seconds=0.05)
+    operation = ask(house)
+    hung = threading.Thread(target=house.work)
+    hung.start()
+    wait_until(lambda: house.worker._engine.expire() == 1)
+    following = threading.Thread(target=house.work)
+    following.start()
+    assert undoing.wait(30)
+    free.set()
+    hung.join(30)
+    assert len(house.worker._held) == 1, "The lease is not renewed any more."
+    assert len(house.worker._engine._in_hand) == 1, "The step's time is not kept any more."
+    go_on.set()
+    following.join(30)
+    assert seen(house, operation).status == "deployment_failed"
+    assert not house.worker._held
+    assert not house.worker._engine._in_hand
+
+
 def test_an_operation_over_its_time_is_undone(house, clock):
     def slow(work: StepWork) -> str:
         clock.advance(house.workspaces.settings.operation_minutes * 60 + 1)
@@ -171,9 +203,12 @@ def test_a_discarded_letter_lets_its_operation_fail(house, clock):
     operation = ask(house)
     run_dry(house, clock)
     (letter,) = house.workspaces.list_dead_letters(house.admin)
+    heard: list[OperationFinished] = []
+    house.events.subscribe(OperationFinished, lambda _, event: heard.append(event))
     house.workspaces.discard_dead_letter(house.admin, letter.id)
     ended = seen(house, operation)
     assert ended.status == "deployment_failed"
+    assert [each.operation_id for each in heard] == [operation.id]
     assert ended.message.startswith(f"Given up by {house.admin.name}")
     with pytest.raises(NotFound):
         house.workspaces.discard_dead_letter(house.admin, letter.id)

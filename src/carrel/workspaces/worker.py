@@ -186,7 +186,9 @@ class Worker:
             self._count_failure(item, _place_of(error))
         finally:
             with self._lock:
-                self._held.pop(item.id, None)
+                # A thread that hung may end while another one has claimed the item anew.
+                if self._held.get(item.id) is item:
+                    del self._held[item.id]
 
     def _count_failure(self, item: WorkItem, error: str) -> None:
         if item.failures + 1 >= self._attempts:

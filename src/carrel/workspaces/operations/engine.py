@@ -56,7 +56,10 @@ class Engine:
                 run = journey.advance(run)
         finally:
             with self._lock:
-                self._in_hand.pop(item.id, None)
+                held = self._in_hand.get(item.id)
+                # A thread that hung may end while another one has the item in hand.
+                if held is not None and held.journey is journey:
+                    del self._in_hand[item.id]
 
     def hold(self, item: WorkItem, journey: Journey, run: Run, seconds: float) -> None:
         """Note that a step begins, and how long it may take."""

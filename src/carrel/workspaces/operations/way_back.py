@@ -7,7 +7,7 @@ from carrel.core.queue import Queue, WorkItem
 from carrel.workspaces.events import OperationFinished
 from carrel.workspaces.pipelines.planning import PIPELINE_STEPS
 from carrel.workspaces.plans import UNDONE_ACTIONS
-from carrel.workspaces.rules import Operation, Power, Progress, Step, status_word
+from carrel.workspaces.rules import Operation, Progress, Step, status_word
 from carrel.workspaces.service import Workspaces
 from carrel.workspaces.store import (
     change_operation,
@@ -84,7 +84,7 @@ class WayBack:
         """End the operation, with its audit event, and tell whoever listens."""
         word = status_word(operation.action, progress)
         end_operation(connection, operation.id, progress, message, self._room.clock.now())
-        self._settle_resource(connection, operation, progress, word)
+        self._settle_resource(connection, operation, progress)
         resource = find_any_resource(connection, operation.resource_id)
         assert resource is not None
         self._room.note(
@@ -102,15 +102,14 @@ class WayBack:
         self._queue.complete(connection, self._item)
 
     def _settle_resource(
-        self, connection: Connection, operation: Operation, progress: Progress, word: str
+        self, connection: Connection, operation: Operation, progress: Progress
     ) -> None:
-        set_status(connection, operation.resource_id, word)
+        if progress is P.FAILED:
+            self._room.settle_failed(connection, operation)
+            return
+        set_status(connection, operation.resource_id, status_word(operation.action, progress))
         if progress is P.DONE and operation.action == "install":
             change_resource(connection, operation.resource_id, is_deployed=True)
-        if progress is P.FAILED and operation.action in UNDONE_ACTIONS:
-            found = find_any_resource(connection, operation.resource_id)
-            runs = found is not None and found.power is Power.RUNNING
-            change_resource(connection, operation.resource_id, wants_running=runs)
 
 
 def _again(connection: Connection, operation: Operation) -> Operation:

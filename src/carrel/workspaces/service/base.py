@@ -22,10 +22,11 @@ from carrel.workspaces.catalogue import Catalogue
 from carrel.workspaces.drivers import load_drivers
 from carrel.workspaces.masking import unmasked
 from carrel.workspaces.pipelines import with_pipeline
-from carrel.workspaces.plans import PlannedStep
+from carrel.workspaces.plans import UNDONE_ACTIONS, PlannedStep
 from carrel.workspaces.ports import Members, WorkspaceRuntime
 from carrel.workspaces.rules import (
     Operation,
+    Power,
     Progress,
     Resource,
     ResourceKind,
@@ -36,11 +37,13 @@ from carrel.workspaces.service.rehearsal import REHEARSAL, Plan, Rehearsal
 from carrel.workspaces.store import (
     Draft,
     change_resource,
+    find_any_resource,
     find_resource,
     insert_operation,
     person,
     read_secrets,
     serialise,
+    set_status,
 )
 
 OPERATION = "operation"
@@ -144,6 +147,16 @@ class Room:
         if progress is Progress.WAITING:
             self.queue.put(connection, OPERATION, resource.id, {"operation": operation.id})
         return operation
+
+    def settle_failed(self, connection: Connection, operation: Operation) -> None:
+        """Let the resource show that the operation failed; what cannot run is not wanted to."""
+        set_status(
+            connection, operation.resource_id, status_word(operation.action, Progress.FAILED)
+        )
+        if operation.action in UNDONE_ACTIONS:
+            found = find_any_resource(connection, operation.resource_id)
+            runs = found is not None and found.power is Power.RUNNING
+            change_resource(connection, operation.resource_id, wants_running=runs)
 
     def limit_seconds(self, template: Template) -> float:
         """Return how long one operation on a resource of this template may run."""

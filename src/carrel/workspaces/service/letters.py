@@ -7,13 +7,13 @@ from sqlalchemy import Connection
 from carrel.core.actors import Actor, system
 from carrel.core.errors import Denied
 from carrel.core.queue import DeadLetter, WorkItem
+from carrel.workspaces.events import OperationFinished
 from carrel.workspaces.rules import Operation, Progress, status_word
 from carrel.workspaces.service.base import OPERATION, Room
 from carrel.workspaces.store import (
     change_operation,
     end_operation,
     find_operation,
-    set_status,
 )
 
 LONGEST_ERROR = 500
@@ -84,8 +84,10 @@ class Letters(Room):
             "may still be there: try it again, or disable and delete the resource."
         )
         end_operation(connection, operation.id, Progress.FAILED, message, self.clock.now())
+        self.settle_failed(connection, operation)
         word = status_word(operation.action, Progress.FAILED)
-        set_status(connection, operation.resource_id, word)
+        finished = OperationFinished(operation.id, operation.resource_id, operation.action, word)
+        self.events.publish(connection, finished)
 
     def _note_letter(
         self, connection: Connection, actor: Actor, letter: DeadLetter, verb: str
