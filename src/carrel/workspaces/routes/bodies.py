@@ -140,5 +140,3 @@ def of_workspace(
 
 WorkspaceDep = Annotated[Resource, Depends(the_workspace)]
 ServiceDep = Annotated[Resource, Depends(the_service)]
-UserResourceDep = Annotated[Resource, Depends(the_user_resource)]
-SharedServiceDep = Annotated[Resource, Depends(the_shared_service)]

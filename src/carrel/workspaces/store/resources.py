@@ -18,7 +18,6 @@ from sqlalchemy import (
 from carrel.core.actors import Actor, system
 from carrel.core.ids import new_etag
 from carrel.workspaces.rules import (
-    HistoryEntry,
     Person,
     Power,
     Progress,
@@ -246,23 +245,6 @@ def write_history(connection: Connection, old: Resource) -> None:
             "updated_by": as_json(old.updated_by),
         },
     )
-
-
-def list_history(connection: Connection, resource_id: str) -> Sequence[HistoryEntry]:
-    """Return the earlier states of a resource, oldest first."""
-    query = select(resource_history).where(resource_history.c.resource_id == resource_id)
-    return [
-        HistoryEntry(
-            resource_id=row.resource_id,
-            version=row.version,
-            properties=row.properties,
-            is_enabled=row.is_enabled,
-            template_version=row.template_version,
-            updated_at=row.updated_at,
-            updated_by=Person(**row.updated_by),
-        )
-        for row in connection.execute(query.order_by(resource_history.c.version))
-    ]
 
 
 def find_host_id(
