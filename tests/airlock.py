@@ -48,6 +48,9 @@ class OpenPolicies:
     """Every workspace has its airlock open, unless a test closes it."""
 
     closed: set[str] = field(default_factory=set)
+    undeployed: set[str] = field(default_factory=set)
+    members: dict[str, Member] = field(default_factory=dict)
+    """Whom the host knows by which uid, where a test runs on a real one."""
 
     def policy(self, workspace_id: str) -> OpenWorkspace:
         return OpenWorkspace(workspace_id not in self.closed)
@@ -55,13 +58,12 @@ class OpenPolicies:
     def display_name(self, workspace_id: str) -> str:
         return f"Study {workspace_id[:4]}"
 
-    undeployed: set[str] = field(default_factory=set)
-
     def is_deployed(self, workspace_id: str) -> bool:
         return workspace_id not in self.undeployed
 
     def host_member(self, workspace_id: str, account_id: str) -> Member:
-        return Member(200_000 + int(account_id[:3], 16), f"u{account_id[:8]}")
+        usual = Member(200_000 + int(account_id[:3], 16), f"u{account_id[:8]}")
+        return self.members.get(account_id, usual)
 
 
 @dataclass

@@ -49,6 +49,7 @@ def world(tmp_path):
             runtime=space.runtime,
             workspace=space.id,
         )
+        bench.policies.members[bench.author.id] = space.member()
         yield bench, space
         database.close()
 
@@ -132,3 +133,19 @@ def test_names_from_inside_are_judged_before_anything_is_opened(world):
     for path in ("a\nb", ".bashrc", "../inbox/x", "/etc/passwd", "..", ""):
         with pytest.raises(InvalidRequest):
             bench.airlock.add_from_outbox(bench.author, request.id, [path])
+
+
+def test_nobody_collects_what_another_member_keeps_private(world):
+    bench, space = world
+    write = "import os; os.umask({umask}); open('/outbox/{name}', 'wb').write({content!r})"
+    for name, umask in (("theirs.csv", 0o077), ("ours.csv", 0o027)):
+        space.run(write.format(umask=umask, name=name, content=SAFE_TABLE), member=2)
+    request = bench.airlock.create(
+        bench.author, space.id, type="export", title="t", justification="j"
+    )
+    shown = bench.airlock.list_outbox(bench.author, space.id)
+    assert [file.path for file in shown if not file.refused] == ["ours.csv"]
+    with pytest.raises(CarrelError):
+        bench.airlock.add_from_outbox(bench.author, request.id, ["theirs.csv"])
+    bench.airlock.add_from_outbox(bench.author, request.id, ["ours.csv"])
+    assert [f.name for f in bench.airlock.get(bench.author, request.id).files] == ["ours.csv"]
