@@ -49,7 +49,7 @@ def at_work(carrel: Carrel) -> Iterator[None]:
 
 
 def wait_until(is_so) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < deadline, "It did not come to be."
         time.sleep(0.02)

@@ -348,6 +348,7 @@ def test_a_role_never_holds_a_mount_of_the_launcher(machine: Machine):
         machine.start()
         log = roles.log_path(machine.home, "work")
         until(lambda: log.exists() and "alive" in log.read_text())
+        until(lambda: machine.find("work") is not None)  # written after the process has begun
         found = machine.find("work")
         assert found is not None
         mounts = Path(f"/proc/{found.pid}/mountinfo").read_text()
