@@ -2,9 +2,9 @@
 
 The routes come from the application itself. For each id in a path but the first, the id of the
 same kind is taken from elsewhere: from another workspace, from another parent in the same
-workspace, and from nowhere. Whoever asks, and with whatever roles, must get 404 (403 only where
-they get it with the right ids too, so that it tells nothing), and nothing may change. A route
-with an id that this test does not know fails it: say in `fill` what it is.
+workspace, and from nowhere. Whoever asks, and with whatever roles, must get 404 (401 or 403 only
+where they get it with the right ids too, so that it tells nothing), and nothing may change. A
+route with an id that this test does not know fails it: say in `fill` what it is.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from carrel.core.ids import new_id
 from carrel.core.settings import load
 from carrel.workspaces.rules import ResourceKind
 from tests.pipelines import register
+from tests.tokens import make_mill
 from tests.workspaces import AnsweringRuntime
 
 PASSWORD = "a quiet desk by the window"
@@ -76,6 +77,7 @@ class World:
     app: FastAPI
     tokens: dict[str, str] = field(default_factory=dict)
     accounts: dict[str, str] = field(default_factory=dict)
+    core_tokens: dict[str, str] = field(default_factory=dict)
     known: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     """What exists, by the path to it: the values of its parameters."""
 
@@ -100,6 +102,17 @@ class World:
         for role in roles:
             self.carrel.people.assign_role(system("tests"), workspace, self.accounts[name], role)
 
+    def use_access_tokens(self, home: Path, workspace: str) -> None:
+        """Let everybody ask with access tokens for this workspace, and for the TRE elsewhere."""
+        mill = make_mill(home, self.carrel.settings, self.carrel.clock)
+        for name, account in self.accounts.items():
+            self.tokens[name] = mill.token(account, workspace)
+            self.core_tokens[name] = mill.token(account)
+
+    def token(self, person: str, path: str) -> str:
+        tokens = self.tokens if "/workspaces/" in path else {**self.tokens, **self.core_tokens}
+        return tokens[person]
+
     def ask(self, *asked: tuple[str, str, str, Mapping[str, Any]]) -> list[httpx.Response]:
         """Send requests `(person, method, path, arguments of httpx)` and return the answers."""
         return asyncio.run(self._ask(asked))
@@ -117,7 +130,7 @@ class World:
                     **{
                         **given,
                         "headers": {
-                            "Authorization": f"Bearer {self.tokens[person]}",
+                            "Authorization": f"Bearer {self.token(person, path)}",
                             "etag": "*",
                             **given.get("headers", {}),
                         },
@@ -330,11 +343,14 @@ def is_denied(world: World, route: Route, person: str) -> bool:
         if each.get("workspace_id", home) == home
     )
     (answer,) = world.ask(asked(route, person, route.url(own)))
-    return answer.status_code == 403
+    return answer.status_code in {401, 403}
 
 
-def test_an_id_from_elsewhere_is_not_found_whoever_asks(world: World):
+@pytest.mark.parametrize("kind", ["session", "access token"])
+def test_an_id_from_elsewhere_is_not_found_whoever_asks(world: World, tmp_path: Path, kind: str):
     found = routes(world.app)
+    if kind == "access token":
+        world.use_access_tokens(tmp_path, world.known[WORKSPACE][0]["workspace_id"])
     assert len(found) > 30
     before = world.contents()
     attacks = [
@@ -347,14 +363,15 @@ def test_an_id_from_elsewhere_is_not_found_whoever_asks(world: World):
     refused = {
         (route.method, route.path, person): (route, person)
         for (route, person, _, _), answer in zip(attacks, answers, strict=True)
-        if answer.status_code == 403
+        if answer.status_code in {401, 403}
     }
+    assert len(refused) < len(found) * len(PEOPLE) / 2
     denied = {key for key, pair in refused.items() if is_denied(world, *pair)}
     wrong = [
         f"{route.method} {route.path} by {person}, {why}: {answer.status_code} {answer.text[:90]}"
         for (route, person, why, _), answer in zip(attacks, answers, strict=True)
         if answer.status_code != 404
-        and not (answer.status_code == 403 and (route.method, route.path, person) in denied)
+        and not (answer.status_code in {401, 403} and (route.method, route.path, person) in denied)
     ]
     assert not wrong, "\n".join(wrong)
     after = world.contents()
