@@ -11,6 +11,9 @@ from tests.browser.story import Story
 NO_PAGE = {
     "/ping": "one word for load balancers",
     "/.metadata": "for programs",
+    "/api": "one word for load balancers",
+    "/blob/{request_id}": "for programs that upload",
+    "/blob/{request_id}/{name:path}": "for programs that upload",
     "/resources/{resource_id}/row": "a part of a page",
     "/operations/{operation_id}/stream": "server-sent events",
     "/workspaces/{workspace_id}/airlock/{request_id}/status": "a part of a page",

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser
 
 from carrel.app import make_web
 from carrel.core.database import Database
 from tests.api import make_world
 
-CHROMIUM = "/usr/bin/chromium"
 SOME = "0a0b0c0d-0000-4000-8000-000000000000"
 
 
@@ -34,21 +33,21 @@ def portal(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", ["/api/docs", f"/api/workspaces/{SOME}/docs"])
-def test_swagger_starts_without_an_error_and_knows_how_to_sign_in(portal: str, path: str):
+def test_swagger_starts_without_an_error_and_knows_how_to_sign_in(
+    portal: str, browser: Browser, path: str
+):
     complaints: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"{portal}{path}")
-        page.wait_for_selector(".opblock-tag")
-        page.click("button.authorize")
-        client = page.locator("#client_id_authorizationCode").input_value()
-        scopes = page.locator(".scopes input[type=checkbox]:checked")
-        assert scopes.count() == 1
-        audience = SOME if SOME in path else client
-        name = f"api://{audience}/user_impersonation"
-        assert (scopes.first.get_attribute("id") or "").startswith(name)
-        browser.close()
+    page = browser.new_page()
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{portal}{path}")
+    page.wait_for_selector(".opblock-tag")
+    page.click("button.authorize")
+    client = page.locator("#client_id_authorizationCode").input_value()
+    scopes = page.locator(".scopes input[type=checkbox]:checked")
+    assert scopes.count() == 1
+    audience = SOME if SOME in path else client
+    name = f"api://{audience}/user_impersonation"
+    assert (scopes.first.get_attribute("id") or "").startswith(name)
+    page.close()
     assert complaints == []
