@@ -5,16 +5,20 @@ from typing import Annotated
 import typer
 
 from carrel.cli import client, refer
-from carrel.cli.output import JsonFlag, remark, show, table
+from carrel.cli.output import JsonFlag, fields, remark, show, table
 from carrel.cli.session import read_password
 from carrel.core.actors import TreRole
 
 app = typer.Typer()
 password_app = typer.Typer()
 totp_app = typer.Typer()
+identity_app = typer.Typer()
 app.add_typer(password_app, name="password", help="Passwords: your own, or a forgotten one.")
 app.add_typer(totp_app, name="totp", help="Authenticator apps: a second factor for signing in.")
+app.add_typer(identity_app, name="identity", help="Who somebody is with other token issuers.")
 UserReference = Annotated[str, typer.Argument(help="User name or id of the account.")]
+Issuer = Annotated[str, typer.Argument(help="Address of the other issuer.")]
+Subject = Annotated[str, typer.Argument(help="Its `oid` of the person.")]
 
 
 @app.command("list")
@@ -52,6 +56,40 @@ def create(
     if not json:
         remark(f"The account {username} can sign in now.")
     show(answer, as_json=json)
+
+
+@app.command("show")
+def show_one(user: UserReference, json: JsonFlag = False) -> None:
+    """Show an account."""
+    api = client.signed_in()
+    found = api.get(f"/api/accounts/{refer.account(api, user)['id']}")
+    show(found, as_json=json, human=fields(found["account"]))
+
+
+@identity_app.command("list")
+def list_identities(user: UserReference, json: JsonFlag = False) -> None:
+    """List who an account is with other issuers of access tokens."""
+    api = client.signed_in()
+    found = api.get(_identities(api, user))
+    rows = [(one["issuer"], one["subject"]) for one in found["identities"]]
+    show(found, as_json=json, human=table(("Issuer", "Subject"), rows, empty="None."))
+
+
+@identity_app.command("link")
+def link_identity(user: UserReference, issuer: Issuer, subject: Subject) -> None:
+    """Let the access tokens of another issuer stand for an account."""
+    api = client.signed_in()
+    api.post(_identities(api, user), {"issuer": issuer, "subject": subject})
+    remark(f"{subject} of {issuer} now is {user}.")
+
+
+@identity_app.command("unlink")
+def unlink_identity(user: UserReference, issuer: Issuer, subject: Subject) -> None:
+    """Take such a link away."""
+    api = client.signed_in()
+    who = {"issuer": issuer, "subject": subject}
+    api.send("DELETE", _identities(api, user), params=who)
+    remark(f"{subject} of {issuer} no longer is {user}.")
 
 
 @app.command()
@@ -111,6 +149,10 @@ def remove_totp(
         return
     api.post("/api/me/totp/remove", {"password": read_password(from_stdin=False)})
     remark("You sign in without an authenticator app now.")
+
+
+def _identities(api: client.Api, user: str) -> str:
+    return f"/api/accounts/{refer.account(api, user)['id']}/identities"
 
 
 def _switch(user: str, *, active: bool, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 from rich.progress import Progress
 
-from carrel.cli import client, properties, refer, transfer
+from carrel.cli import client, properties, refer, requests, transfer
 from carrel.cli.output import (
     JsonFlag,
     fields,
@@ -20,11 +20,11 @@ from carrel.cli.output import (
     size,
     table,
 )
+from carrel.cli.requests import RequestId
 from carrel.cli.workspaces import Reference
 from carrel.core.errors import Conflict, InvalidRequest
 
 app = typer.Typer()
-RequestId = Annotated[str, typer.Argument(help="Id of the request.")]
 Explanation = Annotated[str, typer.Option("--explanation", "-m", help="Why; others read it.")]
 OwnWords = Annotated[
     str,
@@ -93,7 +93,7 @@ def amend(
     if title is None and justification is None:
         raise InvalidRequest("Nothing to change. Give --title, --justification or both.")
     api = client.signed_in()
-    path = _path(api, workspace, request)
+    path = requests.path_of(api, workspace, request)
     now = api.get(path)["airlockRequest"]
     body = {
         "title": now["title"] if title is None else title,
@@ -113,7 +113,7 @@ def upload(
 ) -> None:
     """Put files into an import draft, from this machine."""
     api = client.signed_in()
-    base = _path(api, workspace, request)
+    base = requests.path_of(api, workspace, request)
     with Progress(console=messages(), transient=True) as progress:
         for file in files:
             if not file.is_file():
@@ -146,7 +146,7 @@ def collect(
 ) -> None:
     """Take files from the outbox into an export draft."""
     api = client.signed_in()
-    base = _path(api, workspace, request)
+    base = requests.path_of(api, workspace, request)
     api.post(f"{base}/collect", {"paths": paths})
     _display(api.get(base), as_json=json)
 
@@ -165,7 +165,7 @@ def describe(
     """Declare what a file in your draft shows."""
     columns = {key: str(value) for key, value in properties.read(pairs).items()}
     api = client.signed_in()
-    path = f"{_path(api, workspace, request)}/files/{quote(file, safe='')}"
+    path = f"{requests.path_of(api, workspace, request)}/files/{quote(file, safe='')}"
     found = api.send("PATCH", path, json={"columns": columns, "text": text})
     if not json:
         remark(f"{file} is described.")
@@ -178,7 +178,7 @@ def remove(
 ) -> None:
     """Take a file out of your draft."""
     api = client.signed_in()
-    base = _path(api, workspace, request)
+    base = requests.path_of(api, workspace, request)
     api.send("DELETE", f"{base}/files/{quote(file, safe='')}")
     _display(api.get(base), as_json=json)
 
@@ -187,7 +187,7 @@ def remove(
 def manifest(workspace: Reference, request: RequestId) -> None:
     """Print the sealed manifest, byte for byte: its SHA-256 is what a review names."""
     api = client.signed_in()
-    with api.stream(f"{_path(api, workspace, request)}/manifest") as answer:
+    with api.stream(f"{requests.path_of(api, workspace, request)}/manifest") as answer:
         typer.echo(answer.read(), nl=False)
 
 
@@ -201,14 +201,14 @@ def submit(workspace: Reference, request: RequestId, json: JsonFlag = False) -> 
 def show_one(workspace: Reference, request: RequestId, json: JsonFlag = False) -> None:
     """Show a request, its files with their hashes, and what you may do now."""
     api = client.signed_in()
-    _display(api.get(_path(api, workspace, request)), as_json=json)
+    _display(api.get(requests.path_of(api, workspace, request)), as_json=json)
 
 
 @app.command()
 def findings(workspace: Reference, request: RequestId, json: JsonFlag = False) -> None:
     """Show what the scanners found in the sealed files."""
     api = client.signed_in()
-    found = api.get(f"{_path(api, workspace, request)}/findings")
+    found = api.get(f"{requests.path_of(api, workspace, request)}/findings")
     rows = [
         (one.get("file"), one.get("row"), one.get("column"), one.get("sentence"))
         for one in found["findings"]
@@ -230,7 +230,7 @@ def view(
     if save is not None and save.exists():
         raise Conflict(f"{save} exists already. Move it away first.")
     api = client.signed_in()
-    path = f"{_path(api, workspace, request)}/files/{quote(file, safe='')}/content"
+    path = f"{requests.path_of(api, workspace, request)}/files/{quote(file, safe='')}/content"
     with api.stream(path) as answer:
         if save is not None:
             transfer.write(answer, save)
@@ -257,7 +257,7 @@ def review(
 ) -> None:
     """Decide on somebody else's request, having looked at its files."""
     api = client.signed_in()
-    path = _path(api, workspace, request)
+    path = requests.path_of(api, workspace, request)
     in_force = api.get(path)["airlockRequest"].get("manifestSha256")
     seen = _seen_manifest(manifest, in_force)
     body = {"approval": approve, "decisionExplanation": explanation, "manifestSha256": seen}
@@ -290,7 +290,7 @@ def revoke(
 def release(workspace: Reference, request: RequestId, json: JsonFlag = False) -> None:
     """Print a single-use address for downloading an approved export."""
     api = client.signed_in()
-    ticket = api.post(f"{_path(api, workspace, request)}/release")
+    ticket = api.post(f"{requests.path_of(api, workspace, request)}/release")
     url = _absolute(api, ticket["url"])
     human = lambda _console: typer.echo(url)  # noqa: E731 - one line for one line
     show({**ticket, "url": url}, as_json=json, human=human)
@@ -310,7 +310,7 @@ def download(
     if target.exists():
         raise Conflict(f"{target} exists already. Move it away first.")
     api = client.signed_in()
-    ticket = api.post(f"{_path(api, workspace, request)}/release")
+    ticket = api.post(f"{requests.path_of(api, workspace, request)}/release")
     digest = transfer.save(api, _absolute(api, ticket["url"]), target)
     if not json:
         remark(f"SHA-256 {digest}")
@@ -338,12 +338,7 @@ def _seen_manifest(seen: str, in_force: str | None) -> str:
 
 def _move(workspace: str, request: str, verb: str, body: dict[str, Any], *, as_json: bool) -> None:
     api = client.signed_in()
-    _display(api.post(f"{_path(api, workspace, request)}/{verb}", body), as_json=as_json)
-
-
-def _path(api: client.Api, workspace: str, request: str) -> str:
-    found = refer.workspace(api, workspace)
-    return f"/api{found['resourcePath']}/requests/{quote(request, safe='')}"
+    _display(api.post(f"{requests.path_of(api, workspace, request)}/{verb}", body), as_json=as_json)
 
 
 def _display(found: Any, *, as_json: bool) -> None:
@@ -371,3 +366,7 @@ def _display(found: Any, *, as_json: bool) -> None:
 
 def _absolute(api: client.Api, url: str) -> str:
     return url if url.startswith("https://") else f"{api.url}{url}"
+
+
+for _name, _command in requests.COMMANDS.items():
+    app.command(_name)(_command)

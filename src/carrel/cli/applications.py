@@ -6,7 +6,7 @@ import typer
 
 from carrel.cli import client
 from carrel.cli.client import Api
-from carrel.cli.output import JsonFlag, moment, remark, show, table
+from carrel.cli.output import JsonFlag, fields, moment, remark, show, table
 from carrel.core.actors import TreRole
 from carrel.core.errors import Conflict, NotFound
 from carrel.people.service.applications import SECRET_DAYS
@@ -40,6 +40,14 @@ def add(
     roles = [TreRole.USER.value, *([TreRole.ADMIN.value] if admin else [])]
     body = {"name": name, "tre_roles": roles, "secret_days": days}
     _show_secret(client.signed_in().post("/api/applications", body), as_json=json)
+
+
+@app.command("show")
+def show_one(application: Reference, json: JsonFlag = False) -> None:
+    """Show an application; its secret is never shown again."""
+    api = client.signed_in()
+    found = api.get(_path(api, application))
+    show(found, as_json=json, human=fields(found["application"]))
 
 
 @app.command()

@@ -33,6 +33,7 @@ COMMANDS = {
     "logout": _Place("cli.session", "logout"),
     "whoami": _Place("cli.session", "whoami"),
     "health": _Place("cli.raw", "health"),
+    "costs": _Place("cli.costs", "costs"),
     "api": _Place("cli.raw", "api"),
     "completion": _Place("cli.completion", "completion"),
     "demo": _Place("cli.demo", "demo"),
@@ -57,6 +58,7 @@ GROUPS = {
     "template": _Place("cli.templates", "app", "Templates that resources are made from."),
     "airlock": _Place("cli.airlock", "app", "Files in and out, checked by a person."),
     "keys": _Place("cli.keys", "app", "Keys that sign access tokens, on this machine."),
+    "evidence": _Place("cli.evidence", "app", "Proofs of isolation that the TRE keeps."),
     "audit": _Place("cli.audit", "app", "The record of who did what, and its proof."),
 }
 

@@ -128,6 +128,83 @@ def unassign(workspace: Reference, user: UserReference, role: RoleArgument) -> N
     remark(f"{user} no longer is {role} of {refer.name_of(found)}.")
 
 
+@app.command()
+def catalogue(
+    workspace: Reference,
+    offer: Annotated[
+        list[str], typer.Option("--offer", help="Only this service template; repeatable.")
+    ] = [],  # noqa: B006 - typer copies it
+    everything: Annotated[bool, typer.Option("--all", help="Offer every template.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Show which service templates a workspace may use, or set them (TRE administrators)."""
+    if offer and everything:
+        raise typer.BadParameter("Give --offer or --all, not both.")
+    api = client.signed_in()
+    path = f"/api{refer.workspace(api, workspace)['resourcePath']}/catalogue"
+    if offer or everything:
+        wanted = None if everything else [{"name": name} for name in offer]
+        found = api.send("PUT", path, json={"templates": wanted})
+    else:
+        found = api.get(path)
+    if found["templates"] is None:
+        show(found, as_json=json, human=lambda _console: typer.echo("Every service template."))
+        return
+    rows = [(one["name"],) for one in found["templates"]]
+    show(found, as_json=json, human=table(("Template",), rows, empty="No service template."))
+
+
+@app.command()
+def roles(workspace: Reference, json: JsonFlag = False) -> None:
+    """List the roles that can be given in a workspace."""
+    api = client.signed_in()
+    found = api.get(f"/api{refer.workspace(api, workspace)['resourcePath']}/roles")
+    rows = [(one["id"], one["displayName"]) for one in found["roles"]]
+    show(found, as_json=json, human=table(("ID", "Role"), rows, empty=""))
+
+
+@app.command()
+def scope(workspace: Reference, json: JsonFlag = False) -> None:
+    """Print the scope by which a client asks for access tokens for a workspace."""
+    api = client.signed_in()
+    found = api.get(f"/api{refer.workspace(api, workspace)['resourcePath']}/scopeid")
+    human = lambda _console: typer.echo(found["workspaceAuth"]["scopeId"])  # noqa: E731
+    show(found, as_json=json, human=human)
+
+
+@app.command()
+def people(
+    workspace: Reference,
+    beginning: Annotated[str, typer.Argument(help="Beginning of a name or user name.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Search the people who can be given a role in a workspace."""
+    api = client.signed_in()
+    path = f"/api{refer.workspace(api, workspace)['resourcePath']}/assignable-users"
+    found = api.get(path, filter=beginning or None)
+    rows = [
+        (one["id"], one["userPrincipalName"], one["displayName"])
+        for one in found["assignable_users"]
+    ]
+    columns = ("ID", "User name", "Name")
+    show(found, as_json=json, human=table(columns, rows, empty="Nobody of that name."))
+
+
+@app.command()
+def templates(
+    workspace: Reference,
+    service: Annotated[str, typer.Option(help="User resources of this service template.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """List the templates that you may use in a workspace."""
+    api = client.signed_in()
+    path = f"/api{refer.workspace(api, workspace)['resourcePath']}/workspace-service-templates"
+    found = api.get(f"{path}/{service}/user-resource-templates" if service else path)
+    rows = [(one["name"], one["title"], one["description"]) for one in found["templates"]]
+    columns = ("Name", "Title", "Description")
+    show(found, as_json=json, human=table(columns, rows, empty="No template for you here."))
+
+
 def _assignable(api: client.Api, found: refer.Found, user: str) -> str:
     path = f"/api{found['resourcePath']}/assignable-users"
     return refer.chosen(api.get(path, filter=user, maxResultCount=100)["assignable_users"], user)
