@@ -572,6 +572,31 @@ def test_what_an_application_cannot_have(world: World, changes: dict, error: str
     assert "token.issued" not in world.actions()
 
 
+def test_a_token_made_in_the_second_before_a_new_secret_is_over_and_the_next_one_is_taken(
+    world: World,
+):
+    made, stolen = world.carrel.people.create_application(ADMIN, name="Nightly")
+
+    def status(secret: str) -> tuple[str, int]:
+        fields = {"grant_type": "client_credentials", "scope": f"api://{world.client_id}/.default"}
+        answer = world.token(client_id=made.client_id, client_secret=secret, **fields)
+        token = answer.json()["access_token"]
+        return token, asked(token)
+
+    def asked(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return world.program.get("/api/workspaces", headers=headers).status_code
+
+    world.clock.advance(0.2)
+    token, taken = status(stolen)
+    assert taken == 200
+    world.clock.advance(0.3)
+    _, new = world.carrel.people.rotate_secret(ADMIN, made.client_id)
+    assert asked(token) == 401
+    world.clock.advance(0.1)
+    assert status(new)[1] == 200
+
+
 def test_guesses_of_a_secret_must_wait(world: World):
     made, _ = world.carrel.people.create_application(ADMIN, name="Nightly")
     fields = {"grant_type": "client_credentials", "client_id": made.client_id}

@@ -13,6 +13,7 @@ from carrel.core.ids import new_id
 from carrel.people.issuer.keys import SigningKeys
 from carrel.people.issuer.rules import ACCESS_SECONDS, unpadded
 from carrel.people.tokens.identity import USER_SCOPE, TreIdentity
+from carrel.people.tokens.rules import MADE_AT
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Mint:
             "azp": client_id,
             "azpacr": "1" if holder.is_application else "0",
             "roles": list(roles),
+            MADE_AT: self._clock.now().timestamp(),
         }
         if holder.is_application:
             claims["idtyp"] = "app"

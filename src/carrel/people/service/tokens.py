@@ -181,8 +181,12 @@ class Tokens(Room):
 
 
 def _is_older(issued_at: float | None, limit: datetime | None) -> bool:
-    """Whether a token (to the second) was made before the moment from which they count."""
-    return limit is not None and (issued_at is None or issued_at < int(limit.timestamp()))
+    """Whether a token was made before the moment from which they count.
+
+    One that says only the second of that moment may have been made before it, so it counts as
+    older: its holder gets a new one.
+    """
+    return limit is not None and (issued_at is None or issued_at < limit.timestamp())
 
 
 def _person(*, is_core: bool, with_memberships: bool, audience: str) -> Select[Any]:
