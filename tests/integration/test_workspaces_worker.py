@@ -18,6 +18,7 @@ from carrel.core.queue import Queue, WorkItem, work_items
 from carrel.runtime.memory import MemoryRuntime
 from carrel.runtime.ports import WorkspacePlan
 from carrel.workspaces.bundles import shipped_folder
+from carrel.workspaces.reconciler import Reconciler
 from carrel.workspaces.rules import Operation
 from carrel.workspaces.worker import Worker
 from tests.workspaces import AnsweringRuntime, House
@@ -240,3 +241,30 @@ def test_a_put_of_another_process_is_noticed_within_the_glance(house):
             waits.append(time.monotonic() - started)
     other.close()
     assert min(waits) < (0.1 if house.database.is_sqlite else 0.4)
+
+
+class LateRuntime(AnsweringRuntime):
+    """Something becomes real just after it was looked at."""
+
+    then = staticmethod(lambda: None)
+
+    def running(self):
+        seen = super().running()
+        self.then()
+        return seen
+
+
+def test_what_became_real_while_the_host_was_looked_at_is_left_alone(database, clock, tmp_path):
+    runtime = LateRuntime()
+    house = House(database, clock, tmp_path, runtime)
+    reconciler = Reconciler(house.workspaces)
+
+    def create() -> None:
+        runtime.then = lambda: None
+        clock.advance(1)
+        house.make_workspace("Just made")
+
+    runtime.then = create
+    assert reconciler.reconcile() == 0
+    assert house.audited()[-1] == "workspace.deployed"
+    house.close()

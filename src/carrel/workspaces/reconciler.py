@@ -119,6 +119,7 @@ class Reconciler:
 
         Raises `Unavailable` if the host or the database does not answer.
         """
+        looked_at = self._room.clock.now()
         running = self._room.runtime.running()
         with self._room.database.read() as connection:
             living = list_resources(connection)
@@ -129,7 +130,9 @@ class Reconciler:
                 ).scalars()
             )
         seen = [
-            drift for each in differences(living, running, busy) if (drift := self._settle(each))
+            drift
+            for each in differences(living, running, busy)
+            if (drift := self._settle(each, looked_at))
         ]
         seen += self._remove_strangers(running, living, busy)
         self._remember(seen, busy)
@@ -154,9 +157,11 @@ class Reconciler:
 
     # ------------------------------------------------------------------------------------------
 
-    def _settle(self, difference: Difference) -> Drift | None:
+    def _settle(self, difference: Difference, looked_at: datetime) -> Drift | None:
         """Ask for what is to be done; returns what to tell of it, None if all is well after all."""
         resource, deed = difference.resource, difference.deed
+        if self._has_moved_since(resource, looked_at):
+            return None
         if deed is Deed.START:
             state = self._room.runtime.state(resource.workspace_id or "", resource.id)
             if state is State.RUNNING:
@@ -169,6 +174,12 @@ class Reconciler:
                 operation = self._room.begin_action(connection, self._actor, resource, deed)
                 done = f"Asked for {deed.replace('_', ' ')} (operation {operation.id})."
         return self._drift(resource.id, resource.workspace_id, _SHOULD[deed], done)
+
+    def _has_moved_since(self, resource: Resource, looked_at: datetime) -> bool:
+        """Whether an operation ended after the look at the host: then that look tells nothing."""
+        with self._room.database.read() as connection:
+            latest = find_operation(connection, latest_operation_id(connection, resource.id))
+        return latest is not None and latest.updated_at > looked_at
 
     def _drift(
         self, resource_id: str, workspace_id: str | None, how: tuple[str, str, str], done: str
