@@ -33,7 +33,6 @@ def test_health_is_well_when_every_role_beats_and_says_so_in_azuretres_words(wor
             {"service": "Service Bus", "status": "OK", "message": ""},
             {"service": "Resource Processor", "status": "OK", "message": ""},
         ],
-        "well": True,
     }
 
 

@@ -34,9 +34,8 @@ SCHEMAS: Mapping[str, Schema] = {
             "services": many(
                 thing({"service": TEXT, "status": choice("OK", "Not OK"), "message": TEXT})
             ),
-            "well": FLAG,
         },
-        {"parts": many(OPEN), "roles": many(OPEN), "isolation": OPEN},
+        {"well": FLAG, "parts": many(OPEN), "roles": many(OPEN), "isolation": OPEN},
     ),
     "Metadata": thing(
         {

@@ -29,12 +29,12 @@ def ping() -> str:
 def get_health(request: Request, health: HealthDep) -> dict[str, Any]:
     """Report the state of the database, the queue, every role and the host's isolation.
 
-    `services` has AzureTRE's three names. Signed-in people also get `parts`, `roles` and
-    `isolation`. The answer is 200 as soon as this process can speak, as in AzureTRE: read it.
+    `services` is AzureTRE's answer, literally. Signed-in people also get `well`, `parts`, `roles`
+    and `isolation`. The answer is 200 as soon as this process can speak, as in AzureTRE: read it.
     """
     report = health.report()
     own = _own(report) if report.database.is_well and _is_known(request) else {}
-    return {"services": _azure_services(report), "well": report.is_well, **own}
+    return {"services": _azure_services(report), **own}
 
 
 @router.get("/.metadata")
@@ -73,6 +73,7 @@ def _own(report: Report) -> dict[str, Any]:
     parts = (report.database, report.queue, report.isolation)
     checks = report.self_test.checks if report.self_test else ()
     return {
+        "well": report.is_well,
         "parts": [
             {"name": part.name, "well": part.is_well, "message": part.message} for part in parts
         ],

@@ -30,6 +30,7 @@ _SIGNED = (401, 403, 429)
 _ALSO: Mapping[str, tuple[int, ...]] = {
     "sign_in": (401, 403, 429),
     "create_request": (405, 417),
+    "show_content": (409,),
 }
 """What the request does not show, by operation."""
 
