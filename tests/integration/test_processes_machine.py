@@ -102,7 +102,7 @@ def test_the_story_by_commands(person: Callable[..., str]):
     assert "jupyter" in person("resource", "output", "By commands", "Lab").lower()
     person("resource", "stop", "By commands", "Lab")
     assert "VM stopped" in person("resource", "list", "By commands")
-    person("workspace", "delete", "By commands", "--yes", status=6)
+    person("workspace", "delete", "By commands", "--yes", status=2)
     person("workspace", "disable", "By commands")
     assert "admin" in person("workspace", "history", "By commands")
     person("workspace", "delete", "By commands", "--yes")
