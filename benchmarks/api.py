@@ -28,6 +28,7 @@ from pydantic import BaseModel
 from sqlalchemy import select, update
 
 from benchmarks._rows import promise
+from benchmarks._servers import free_ports, wait_for
 from carrel.app import Carrel, build, make_web, make_worker
 from carrel.core import logs
 from carrel.core.actors import TreRole, system
@@ -189,13 +190,13 @@ def _served(count: int) -> Iterator[_Place]:
     with tempfile.TemporaryDirectory(prefix="carrel-benchmark-") as folder:
         settings = load(Path(folder), requests_per_minute=0)
         token, some_id = _fill(settings, count)
-        port = _free_port()
+        (port,) = free_ports(1)
         process = multiprocessing.get_context("spawn").Process(
             target=_serve, args=(settings, port), daemon=True
         )
         process.start()
         try:
-            _wait_for(port)
+            wait_for(port)
             yield _Place(port, settings, token, some_id)
         finally:
             process.terminate()
@@ -304,21 +305,3 @@ def _serve(settings: Settings, port: int) -> None:
     carrel = build(settings, runtime=MemoryRuntime())
     app = _with_references(make_web(carrel))
     uvicorn.run(app, host="127.0.0.1", port=port, log_config=None, access_log=False)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return int(held.getsockname()[1])
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return

@@ -25,6 +25,7 @@ import uvloop
 from aiohttp import ClientSession, WSMsgType, web
 
 from benchmarks._rows import promise
+from benchmarks._servers import free_ports, wait_for
 from carrel.core import logs
 from carrel.core.actors import Actor, TreRole, system
 from carrel.core.audit import Audit
@@ -152,7 +153,7 @@ async def _echoes(place: _Place) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def _place(folder: Path) -> Iterator[_Place]:
-    ports = _free_ports(4)
+    ports = free_ports(4)
     tool, gateway, nginx, leave = ports
     settings = load(folder / "home", gateway_port=gateway)
     token = _people(settings)
@@ -162,7 +163,7 @@ def _place(folder: Path) -> Iterator[_Place]:
         stack.enter_context(_process(_serve_gateway, settings, gateway, tool))
         stack.enter_context(_nginx(folder, nginx, tool, leave))
         for port in ports:
-            _wait_for(port)
+            wait_for(port, seconds=20)
         host = f"w-{WORKSPACE}.carrel.localhost:{gateway}"
         yield _Place(tool, gateway, nginx, host, f"Bearer {token}")
 
@@ -348,22 +349,3 @@ http {{
 
 def _listener(port: int) -> socket.socket:
     return socket.create_server(("127.0.0.1", port))
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [one.getsockname()[1] for one in held]
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
-        else:
-            return
