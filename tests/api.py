@@ -65,7 +65,8 @@ class World:
         return made
 
     def close(self) -> None:
-        """Close every socket and the database."""
+        """End the thread of streams; close every socket and the database."""
+        self.carrel.workspaces.streams.close()
         for workspace_id in list(self.runtime.running()):
             MemoryRuntime.remove(self.runtime, workspace_id)
         self.client.close()

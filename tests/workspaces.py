@@ -111,7 +111,8 @@ class House:
         self.admin = make_actor(TreRole.ADMIN, TreRole.USER)
 
     def close(self) -> None:
-        """Close every listening socket of the runtime."""
+        """End the thread of streams and close every listening socket of the runtime."""
+        self.workspaces.streams.close()
         for workspace_id in list(self.runtime.running()):
             MemoryRuntime.remove(self.runtime, workspace_id)
 

@@ -2,6 +2,7 @@
 
 import errno
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -194,9 +195,30 @@ def _engine(url: str) -> Engine:
     def _pragmas(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _use_wal(cursor)
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 
     return engine
+
+
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    """Write ahead, so that readers and the writer do not wait for each other.
+
+    SQLite refuses the first change to WAL at once, without its busy timeout, while another
+    connection looks at the new file.
+    """
+    deadline = time.monotonic() + BUSY_SECONDS
+    while not _is_wal(cursor, last=time.monotonic() > deadline):
+        time.sleep(0.01)
+
+
+def _is_wal(cursor: sqlite3.Cursor, *, last: bool) -> bool:
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:
+        if last or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True

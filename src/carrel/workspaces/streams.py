@@ -84,6 +84,16 @@ class Streams:
             with self._lock:
                 self._followers.discard(follower)
 
+    def close(self) -> None:
+        """Let every follower go and end the thread, so that the database may be closed."""
+        with self._lock:
+            self._followers.clear()
+            thread = self._thread
+        if thread is not None:
+            self._away.set()
+            thread.join()
+            self._away.clear()
+
     # In the thread ----------------------------------------------------------------------------
 
     def _look(self) -> None:
