@@ -36,6 +36,8 @@ class Stored:
 
     sha256: str
     size_bytes: int
+    blake3: str = ""
+    """Beside SHA-256: who breaks one of the two has not broken the other."""
 
 
 class Store(Protocol):

@@ -1,9 +1,7 @@
-"""Where do the files of requests lie? In a folder of the host, or in memory for tests."""
+"""How does a folder of the host keep the files of requests?"""
 
 import errno
 import fcntl
-import hashlib
-import io
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,26 +11,14 @@ from typing import BinaryIO
 
 from carrel.airlock.ports import Stored
 from carrel.airlock.rules import Stage
+from carrel.airlock.stores._shared import Measured, absent, checked_id
 from carrel.core.clock import Clock, SystemClock
-from carrel.core.errors import InvalidRequest, NotFound, OutsideFailure, Unavailable
+from carrel.core.errors import OutsideFailure, Unavailable
 from carrel.core.ids import new_id
-from carrel.runtime.launcher.names import is_id
 
 _PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOMEM})
 _PARTIAL = ".partial"
 _ABANDONED_SECONDS = 60.0
-
-
-def _too_large(limit_bytes: int) -> InvalidRequest:
-    return InvalidRequest(
-        f"There is room for {limit_bytes} more bytes in this request, and the file is larger. "
-        "Remove another file, or raise a second request.",
-        field="file",
-    )
-
-
-def _absent() -> NotFound:
-    return NotFound("This file is not in the airlock's store any more.")
 
 
 class FolderStore:
@@ -63,7 +49,7 @@ class FolderStore:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError as error:
-            raise _absent() from error
+            raise absent() from error
         except OSError as error:
             raise _failure(error) from error
         return os.fdopen(descriptor, "rb")
@@ -77,7 +63,7 @@ class FolderStore:
                 source.rename(target)
             except FileNotFoundError as error:
                 if not target.exists():
-                    raise _absent() from error
+                    raise absent() from error
             _flush_folder(target.parent)
 
     def delete(self, request_id: str, stage: Stage, file_id: str) -> None:
@@ -105,14 +91,10 @@ class FolderStore:
         return sum(_remove_abandoned(path, before) for path in (self._root / _PARTIAL).glob("*"))
 
     def _folder(self, request_id: str) -> Path:
-        if not is_id(request_id):
-            raise _absent()
-        return self._root / request_id
+        return self._root / checked_id(request_id)
 
     def _path(self, request_id: str, stage: Stage, file_id: str) -> Path:
-        if not is_id(file_id):
-            raise _absent()
-        return self._folder(request_id) / stage.value / file_id
+        return self._folder(request_id) / stage.value / checked_id(file_id)
 
 
 @contextmanager
@@ -132,17 +114,13 @@ def _locked(path: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _write(descriptor: int, content: Iterable[bytes], limit_bytes: int) -> Stored:
-    digest, size = hashlib.sha256(), 0
-    for chunk in content:
-        size += len(chunk)
-        if size > limit_bytes:
-            raise _too_large(limit_bytes)
-        digest.update(chunk)
+    measured = Measured(content, limit_bytes)
+    for chunk in measured:
         with _translated():
             _write_all(descriptor, chunk)
     with _translated():
         os.fsync(descriptor)
-    return Stored(digest.hexdigest(), size)
+    return measured.stored
 
 
 def _remove_abandoned(path: Path, before: float) -> bool:
@@ -197,58 +175,3 @@ def _failure(error: OSError) -> OutsideFailure:
     return OutsideFailure(
         "The airlock's store cannot be used. Tell an administrator.", log_detail=detail
     )
-
-
-class MemoryStore:
-    """Keeps objects in a dictionary, for tests."""
-
-    def __init__(self) -> None:
-        self._objects: dict[tuple[str, Stage, str], bytes] = {}
-
-    def put(
-        self, request_id: str, file_id: str, content: Iterable[bytes], *, limit_bytes: int
-    ) -> Stored:
-        """Remember the content."""
-        kept = bytearray()
-        for chunk in content:
-            kept += chunk
-            if len(kept) > limit_bytes:
-                raise _too_large(limit_bytes)
-        self._objects[request_id, Stage.DRAFT, file_id] = bytes(kept)
-        return Stored(hashlib.sha256(kept).hexdigest(), len(kept))
-
-    def open(self, request_id: str, stage: Stage, file_id: str) -> BinaryIO:
-        """Open a copy in memory."""
-        try:
-            return io.BytesIO(self._objects[request_id, stage, file_id])
-        except KeyError as error:
-            raise _absent() from error
-
-    def move(self, request_id: str, file_id: str, old: Stage, new: Stage) -> None:
-        """Rename the key."""
-        if (request_id, old, file_id) in self._objects:
-            content = self._objects.pop((request_id, old, file_id))
-            self._objects[request_id, new, file_id] = content
-        elif (request_id, new, file_id) not in self._objects:
-            raise _absent()
-
-    def delete(self, request_id: str, stage: Stage, file_id: str) -> None:
-        """Forget the object."""
-        self._objects.pop((request_id, stage, file_id), None)
-
-    def drop(self, request_id: str) -> None:
-        """Forget every object of the request."""
-        for key in [key for key in self._objects if key[0] == request_id]:
-            del self._objects[key]
-
-    def objects(self, request_id: str) -> Sequence[tuple[Stage, str]]:
-        """List the keys."""
-        return sorted((stage, name) for owner, stage, name in self._objects if owner == request_id)
-
-    def remove_partial(self) -> int:
-        """Return 0: nothing half-written survives a process."""
-        return 0
-
-    def overwrite(self, request_id: str, stage: Stage, file_id: str, content: bytes) -> None:
-        """Change an object as nobody may: what a test of tampering does."""
-        self._objects[request_id, stage, file_id] = content
