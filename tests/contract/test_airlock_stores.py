@@ -6,25 +6,43 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 
+import blake3
+import httpx
 import pytest
+from obstore.store import MemoryStore as ObstoreMemory
 
 from carrel.airlock.rules import Stage
 from carrel.airlock.stores import FolderStore, MemoryStore
-from carrel.core.errors import InvalidRequest, NotFound, Unavailable
+from carrel.airlock.stores.objects import PART_BYTES, ObjectStore, object_store
+from carrel.core.errors import InvalidRequest, NotFound, OutsideFailure, Unavailable
 from carrel.core.ids import new_id
 from tests.airlock import pieces
+from tests.object_services import PLACE, SERVICES
 
 REQUEST, OTHER = new_id(), new_id()
 LIMIT = 10_000
 
 
-@pytest.fixture(params=[MemoryStore, FolderStore], ids=lambda kind: kind.__name__)
-def store(request, tmp_path):
-    return request.param(tmp_path / "airlock") if request.param is FolderStore else request.param()
+@pytest.fixture(scope="module")
+def service():
+    """Start each service when it is first needed, once."""
+    with ExitStack() as stack:
+        yield cache(lambda name: stack.enter_context(SERVICES[name]()))
+
+
+@pytest.fixture(params=["memory", "folder", "objects in memory", *SERVICES])
+def store(request, service, tmp_path):
+    if request.param == "memory":
+        return MemoryStore()
+    if request.param == "folder":
+        return FolderStore(tmp_path / "airlock")
+    if request.param == "objects in memory":
+        return ObjectStore(ObstoreMemory(), tmp_path / "spool")
+    return service(request.param).store(tmp_path / "spool")
 
 
 def put(store, content: bytes = b"content", request_id: str = REQUEST) -> str:
@@ -67,6 +85,7 @@ def test_what_was_put_is_read_back_and_was_measured_on_the_way(store):
     file_id = new_id()
     stored = store.put(REQUEST, file_id, pieces(content, 100), limit_bytes=len(content))
     assert (stored.sha256, stored.size_bytes) == (hashlib.sha256(content).hexdigest(), 5120)
+    assert stored.blake3 == blake3.blake3(content).hexdigest()
     assert read(store, Stage.DRAFT, file_id) == content
 
 
@@ -121,6 +140,146 @@ def test_an_open_file_stays_readable_while_it_is_moved(store):
     with store.open(REQUEST, Stage.DRAFT, file_id) as content:
         store.move(REQUEST, file_id, Stage.DRAFT, Stage.SEALED)
         assert content.read() == b"content"
+
+
+BIG = [bytes([number]) * 2**20 for number in range(2 * PART_BYTES // 2**20 + 1)]
+
+
+def test_a_file_of_many_parts_comes_back_whole(store):
+    file_id, whole = new_id(), b"".join(BIG)
+    stored = store.put(REQUEST, file_id, BIG, limit_bytes=len(whole))
+    assert stored.sha256 == hashlib.sha256(whole).hexdigest()
+    store.move(REQUEST, file_id, Stage.DRAFT, Stage.SEALED)
+    with store.open(REQUEST, Stage.SEALED, file_id) as content:
+        assert hashlib.file_digest(content, "sha256").hexdigest() == stored.sha256
+        content.seek(3 * 2**20)
+        assert content.read(2) == b"\x03\x03"
+
+
+def test_a_broken_stream_of_many_parts_leaves_nothing(store):
+    def broken():
+        yield from BIG
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        store.put(REQUEST, new_id(), broken(), limit_bytes=2**30)
+    with pytest.raises(InvalidRequest):
+        store.put(REQUEST, new_id(), BIG, limit_bytes=len(BIG) * 2**20 - 1)
+    assert store.objects(REQUEST) == []
+
+
+def test_a_file_may_be_put_together_from_others_of_the_same_store(store):
+    parts = [put(store, b"one "), put(store, b"two")]
+    file_id = new_id()
+    joined = (read(store, Stage.DRAFT, part) for part in [*parts, *parts])
+    store.put(REQUEST, file_id, joined, limit_bytes=LIMIT)
+    assert read(store, Stage.DRAFT, file_id) == b"one twoone two"
+
+
+def test_what_a_killed_move_left_twice_is_there_once_after_the_next(store):
+    file_id = put(store)
+    store.move(REQUEST, file_id, Stage.DRAFT, Stage.SEALED)
+    store.put(REQUEST, file_id, [b"content"], limit_bytes=LIMIT)  # as before its deletion
+    store.move(REQUEST, file_id, Stage.DRAFT, Stage.SEALED)
+    assert store.objects(REQUEST) == [(Stage.SEALED, file_id)]
+    assert read(store, Stage.SEALED, file_id) == b"content"
+
+
+def test_s3_keeps_no_parts_of_an_upload_that_broke(service, tmp_path):
+    def broken():
+        yield from BIG
+        raise ConnectionResetError
+
+    s3 = service("s3")
+    with pytest.raises(ConnectionResetError):
+        s3.store(tmp_path).put(REQUEST, new_id(), broken(), limit_bytes=2**30)
+    left = httpx.get(f"{s3.endpoint}/{PLACE}?uploads")
+    assert left.status_code == 200
+    assert "<UploadId>" not in left.text
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_the_service_does_not_copy_by_itself_goes_through_carrel(service, tmp_path, name):
+    prefix = new_id()
+    store = service(name).store(tmp_path, prefix, copy_bytes=PART_BYTES)
+    file_id = new_id()
+    store.put(REQUEST, file_id, BIG, limit_bytes=2**30)
+    store.move(REQUEST, file_id, Stage.DRAFT, Stage.APPROVED)
+    assert read(store, Stage.APPROVED, file_id) == b"".join(BIG)
+    assert store.objects(REQUEST) == [(Stage.APPROVED, file_id)]
+
+
+def every_act(store):
+    file_id = new_id()
+    return (
+        lambda: store.put(REQUEST, file_id, [b"x"], limit_bytes=9),
+        lambda: store.put(REQUEST, file_id, BIG, limit_bytes=2**30),
+        lambda: store.open(REQUEST, Stage.DRAFT, file_id),
+        lambda: store.move(REQUEST, file_id, Stage.DRAFT, Stage.SEALED),
+        lambda: store.delete(REQUEST, Stage.DRAFT, file_id),
+        lambda: store.objects(REQUEST),
+    )
+
+
+def test_a_service_that_refuses_the_key_is_unavailable(service, tmp_path):
+    azure = service("azure")
+    key = (azure.key[0], "d3Jvbmc=")
+    store = object_store(f"az://{PLACE}", key, spool=tmp_path, endpoint=azure.endpoint)
+    for act in every_act(store):
+        with pytest.raises(Unavailable, match="refuses Carrel") as caught:
+            act()
+        assert key[1] not in f"{caught.value} {caught.value.log_detail}"
+
+
+def test_a_service_that_is_away_is_unavailable(tmp_path):
+    store = object_store("s3://gone", ("a", "b"), spool=tmp_path, endpoint="http://127.0.0.1:9")
+    with pytest.raises(Unavailable, match="does not answer"):
+        store.objects(REQUEST)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_bucket_that_is_not_there_is_said(service, tmp_path, name):
+    running = service(name)
+    store = object_store(
+        f"{running.scheme}://missing", running.key, spool=tmp_path, endpoint=running.endpoint
+    )
+    for content in ([b"x"], BIG):
+        with pytest.raises(OutsideFailure, match="not there"):
+            store.put(REQUEST, new_id(), content, limit_bytes=2**30)
+
+
+def test_an_object_that_changes_while_it_is_read_is_not_mixed(tmp_path):
+    kept = ObstoreMemory()
+    store = ObjectStore(kept, tmp_path)
+    file_id = new_id()
+    store.put(REQUEST, file_id, BIG, limit_bytes=2**30)
+    changed: list[str] = []
+
+    def heard(event):
+        if event == "open" and not changed:
+            changed.append(event)
+            kept.put(f"{REQUEST}/draft/{file_id}", b"y" * len(BIG) * 2**20)
+
+    with listening(heard), pytest.raises(Unavailable):
+        store.open(REQUEST, Stage.DRAFT, file_id)
+    assert changed
+
+
+@pytest.mark.parametrize("bad", ["..", "../../etc", "", "a/b", "not-an-id"])
+def test_only_ids_ever_become_keys(tmp_path, bad):
+    kept = ObstoreMemory()
+    store = ObjectStore(kept, tmp_path)
+    for act in (
+        lambda: store.put(bad, new_id(), [b"x"], limit_bytes=9),
+        lambda: store.put(REQUEST, bad, [b"x"], limit_bytes=9),
+        lambda: store.open(REQUEST, Stage.DRAFT, bad),
+        lambda: store.delete(REQUEST, Stage.DRAFT, bad),
+        lambda: store.objects(bad),
+        lambda: store.drop(bad),
+    ):
+        with pytest.raises(NotFound):
+            act()
+    assert kept.list().collect() == []
 
 
 @pytest.mark.parametrize("bad", ["..", "../../etc", "", "a/b", "not-an-id"])
