@@ -25,7 +25,6 @@ from carrel.airlock.desks import WorkspaceDesks
 from carrel.airlock.ports import Ground
 from carrel.airlock.scanners import standard_scanners
 from carrel.airlock.service import Airlock
-from carrel.airlock.stores import FolderStore
 from carrel.airlock.work import AirlockWork
 from carrel.api.assembly import create_app
 from carrel.choices import database_of, runtime_of
@@ -73,6 +72,7 @@ from carrel.people.tokens.refusals import Refusals
 from carrel.portal import pages as portal_pages
 from carrel.portal.health import Health
 from carrel.portal.trail import AuditTrail
+from carrel.storage import store_of
 from carrel.workspaces import pages as workspace_pages
 from carrel.workspaces import routes as workspace_routes
 from carrel.workspaces.meters import Meters
@@ -166,7 +166,7 @@ def build(
         events=events,
         queue=queue,
         settings=settings,
-        store=FolderStore(settings.home / "airlock"),
+        store=store_of(settings),
         boxes=runtime,
         policies=workspaces,
         desks=WorkspaceDesks(workspaces),

@@ -28,6 +28,8 @@ ROOT_ENVIRONMENTS = Path("/opt/carrel/environments")
 OPTIONAL_GUID = r"^([0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12})?$"
 REDIRECT_URI = r"^https://[^/?#@\s\\]+(/[^#\s\\]*)?$"
 
+AIRLOCK_ENDPOINT = r"^((https://[^/?#@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)(/[^?#\s]*)?)?$"
+
 
 def default_home() -> Path:
     """Return where a TRE lives if nobody says otherwise: depends on root or ordinary user."""
@@ -178,6 +180,27 @@ class Settings(BaseSettings):
     )
     request_file_limit: int = Field(100, ge=1, description="Files in one airlock request.")
     request_bytes_limit: int = Field(2 * 2**30, ge=1, description="Bytes in one airlock request.")
+    airlock_store: str = Field(
+        "",
+        pattern=r"^((s3|az)://[A-Za-z0-9][A-Za-z0-9.-]*(/[A-Za-z0-9._/-]*)?)?$",
+        description="Where the files of airlock requests lie: s3://BUCKET/PREFIX, "
+        "az://CONTAINER/PREFIX, or empty for a folder in the home.",
+    )
+    airlock_store_endpoint: str = Field(
+        "",
+        pattern=AIRLOCK_ENDPOINT,
+        description="Address of the S3 or Blob service of airlock_store; empty: Amazon's, or the "
+        "one of the account at Azure. http only on this machine.",
+    )
+    airlock_store_region: str = Field(
+        "us-east-1", description="Region of the bucket of airlock_store, for S3."
+    )
+    airlock_store_key_file: Path | None = Field(
+        None,
+        description="File of two lines for airlock_store: the access key id (S3) or the name of "
+        "the account (Azure), and the secret. Nobody but Carrel may read it. S3 on a machine with "
+        "a role of its own needs none.",
+    )
     package_index_url: str = Field(
         "",
         description="Upstream Python package index (simple API, JSON). Empty: the one that pip "
