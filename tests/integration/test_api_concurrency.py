@@ -1,6 +1,5 @@
 """Does nothing collide when many ask at once, over several processes, one of which dies?"""
 
-import multiprocessing
 import os
 import signal
 import time
@@ -22,9 +21,9 @@ from carrel.core.queue import work_items
 from carrel.workspaces.rules import Resource
 from carrel.workspaces.tables import host_ids, operation_steps, operations, resources
 from tests.file_runtime import FileRuntime
+from tests.forks import FORK
 from tests.workspaces import House
 
-FORK = multiprocessing.get_context("fork")
 LEASE_SECONDS = 0.5
 CLIENTS, ROUNDS = 20, 3
 T = TypeVar("T")

@@ -6,7 +6,6 @@ the host), and then lets a second worker go on. The rounds end when n is beyond 
 """
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -29,6 +28,7 @@ from carrel.workspaces.rules import Operation, Power, Resource
 from carrel.workspaces.tables import host_ids
 from tests.factories import make_database
 from tests.file_runtime import FileRuntime
+from tests.forks import FORK
 from tests.launchers import launched, require_root
 from tests.pipelines import (
     MAIN,
@@ -44,7 +44,6 @@ from tests.workspaces import House
 ENVIRONMENTS = environments.default_folder()
 LEASE_SECONDS = 0.2
 """Of the victim: so soon the second worker may take its work over."""
-FORK = multiprocessing.get_context("fork")
 
 
 class Death:
