@@ -64,6 +64,7 @@ files = Table(
     Column("stage", String, nullable=False),
     Column("context", Json, nullable=False),
     Column("added_at", Moment, nullable=False),
+    Column("blake3", String(64)),  # empty in old rows
     UniqueConstraint("request_id", "folded"),
 )
 

@@ -85,6 +85,8 @@ class RequestFile:
     added_at: datetime
     context: Mapping[str, Any] = field(default_factory=dict)
     """What the author declares: `columns` (header to statistic) and `text`."""
+    blake3: str = ""
+    """Empty for files that were taken in before there was one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +239,7 @@ class AirlockPolicy:
 
 
 def manifest_of(request: AirlockRequest, seal: int, files: Iterable[RequestFile]) -> str:
-    """Return what is sealed: canonical JSON of every file's name, size and SHA-256."""
+    """Return what is sealed: canonical JSON of every file's name, size, SHA-256 and BLAKE3."""
     return canonical(
         {
             "version": 1,
@@ -245,12 +247,14 @@ def manifest_of(request: AirlockRequest, seal: int, files: Iterable[RequestFile]
             "workspace": request.workspace_id,
             "type": request.type.value,
             "seal": seal,
-            "files": [
-                {"name": file.name, "sha256": file.sha256, "size_bytes": file.size_bytes}
-                for file in sorted(files, key=lambda file: file.name)
-            ],
+            "files": [_sealed(file) for file in sorted(files, key=lambda file: file.name)],
         }
     )
+
+
+def _sealed(file: RequestFile) -> dict[str, Any]:
+    sealed = {"name": file.name, "sha256": file.sha256, "size_bytes": file.size_bytes}
+    return {**sealed, "blake3": file.blake3} if file.blake3 else sealed
 
 
 def canonical(value: Any) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO
 
+import blake3
 from sqlalchemy import Connection, update
 
 from carrel.airlock import tables
@@ -190,16 +191,18 @@ def work_key(request_id: str) -> str:
 
 def check_seal(file: RequestFile, content: BinaryIO) -> None:
     """Raise `SealBroken` unless the content is what was sealed; leaves it at its beginning."""
-    sha256 = hashlib.sha256()
+    sha256, blake = hashlib.sha256(), blake3.blake3()
     content.seek(0)
     for chunk in chunks(content):
         sha256.update(chunk)
+        blake.update(chunk)
     content.seek(0)
-    if (found := sha256.hexdigest()) != file.sha256:
+    found = (sha256.hexdigest(), blake.hexdigest() if file.blake3 else "")
+    if found != (file.sha256, file.blake3):
         raise SealBroken(
             f"{file.name} is not the file that was sealed. Nothing crossed the boundary; tell an "
             "administrator, and raise a new request.",
-            log_detail=f"file {file.id}: sealed {file.sha256}, found {found}",
+            log_detail=f"file {file.id}: sealed {file.sha256} {file.blake3}, found {found}",
         )
 
 

@@ -185,6 +185,7 @@ def _file(row: _AnyRow) -> RequestFile:
         position=row.position,
         added_at=row.added_at,
         context=row.context,
+        blake3=row.blake3 or "",
     )
 
 

@@ -52,6 +52,7 @@ class Taking(Room):
                     position=old.position if old else _next_position(locked),
                     added_at=self._clock.now(),
                     context=old.context if old else {},
+                    blake3=stored.blake3,
                 )
                 self._write_file(connection, actor, locked, file, old)
         except BaseException:
@@ -99,6 +100,7 @@ class Taking(Room):
                 "stage": file.stage.value,
                 "context": file.context,
                 "added_at": file.added_at,
+                "blake3": file.blake3 or None,
             },
         )
         self._change(connection, actor, request, {})
