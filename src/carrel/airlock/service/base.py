@@ -53,10 +53,11 @@ class Room:
         return self._ground.policy
 
     def _visible(
-        self, connection: Connection, actor: Actor, request_id: str, *, lock: bool = False
-    ) -> AirlockRequest:
+        self, connection: Connection, actor: Actor, request_id: str, *,
+        lock: bool = False, whole: bool = True,
+    ) -> AirlockRequest:  # fmt: skip
         """Return the request if the actor is a member of its workspace, else `NotFound`."""
-        request = load_request(connection, request_id, lock=lock)
+        request = load_request(connection, request_id, lock=lock, whole=whole)
         if not (actor.is_system or actor.is_member(request.workspace_id)):
             raise no_request()
         return request

@@ -103,7 +103,7 @@ class Drafting(Taking):
     ) -> RequestFile:
         """Take a file into an import draft, hashing it on the way; replaces one of that name."""
         with self._database.read() as connection:
-            request = self._editable(connection, actor, request_id)
+            request = self._editable(connection, actor, request_id, whole=False)
         if request.type is not Direction.IMPORT:
             raise Denied(
                 "Files of an export come from the workspace's outbox only: save them to /outbox "

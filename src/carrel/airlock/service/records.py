@@ -49,10 +49,12 @@ T = TypeVar("T")
 _AnyRow = Row[Any]
 
 
-def load_request(connection: Connection, request_id: str, *, lock: bool = False) -> AirlockRequest:
-    """Return a whole request; `lock` keeps other writers out until the end of the transaction.
+def load_request(
+    connection: Connection, request_id: str, *, lock: bool = False, whole: bool = True
+) -> AirlockRequest:
+    """Return a request; `lock` keeps other writers out until the end of the transaction.
 
-    Raises `NotFound`.
+    Not `whole` means without its files, reviews and history. Raises `NotFound`.
     """
     query = select(tables.requests).where(tables.requests.c.id == request_id)
     if lock:
@@ -60,7 +62,15 @@ def load_request(connection: Connection, request_id: str, *, lock: bool = False)
     row = connection.execute(query).one_or_none()
     if row is None:
         raise no_request()
-    return _completed(connection, [row])[0]
+    return _completed(connection, [row])[0] if whole else _request(row)
+
+
+def find_file(connection: Connection, request_id: str, folded: str) -> RequestFile | None:
+    """Return the request's file whose name folds to this, or None."""
+    table = tables.files
+    query = select(table).where(table.c.request_id == request_id, table.c.folded == folded)
+    row = connection.execute(query).one_or_none()
+    return _file(row) if row else None
 
 
 def no_request() -> NotFound:
@@ -142,13 +152,13 @@ def _grouped(
     request_ids: Sequence[str],
     read: Callable[[_AnyRow], T],
 ) -> Mapping[str, tuple[T, ...]]:
-    found: dict[str, tuple[T, ...]] = defaultdict(tuple)
+    found: dict[str, list[T]] = defaultdict(list)
     for start in range(0, len(request_ids), 500):
         some = request_ids[start : start + 500]
         query = select(table).where(table.c.request_id.in_(some)).order_by(table.c[order])
         for row in connection.execute(query):
-            found[row.request_id] += (read(row),)
-    return found
+            found[row.request_id].append(read(row))
+    return {each: tuple(found[each]) for each in request_ids}
 
 
 def _request(row: _AnyRow) -> AirlockRequest:
