@@ -107,10 +107,10 @@ class AirlockWork(Room):
         with self._database.read() as connection:
             policy = load_policy(connection, request)
         request = self._restaged(request, Stage.SEALED)
-        with self._verified(request):
-            findings = [
-                found for file in request.files for found in self._examine(request, file, policy)
-            ]
+        self._verify(request)
+        findings = [
+            found for file in request.files for found in self._examine(request, file, policy)
+        ]
         with queue.fenced(item) as connection:
             self._write_stage(connection, request, Stage.SEALED)
             self._write_findings(connection, request, findings)
@@ -179,8 +179,7 @@ class AirlockWork(Room):
         if request.type is Direction.IMPORT:
             self._deliver_import(request)
         else:
-            with self._verified(request):
-                pass
+            self._verify(request)
         with queue.fenced(item) as connection:
             self._write_stage(connection, request, Stage.APPROVED)
             self._move(connection, self._actor, request, Status.APPROVED, request.status_message)

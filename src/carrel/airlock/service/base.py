@@ -159,6 +159,12 @@ class Room:
         payload = {"request": request.id, "workspace": request.workspace_id}
         self._queue.put(connection, CLEAR_DESKS, f"airlock-desks:{request.id}", payload)
 
+    def _verify(self, request: AirlockRequest) -> None:
+        """Raise `SealBroken` unless each file is what was sealed; one is open at a time."""
+        for file in request.files:
+            with self._store.open(request.id, file.stage, file.id) as content:
+                check_seal(file, content)
+
     @contextmanager
     def _verified(self, request: AirlockRequest) -> Iterator[list[tuple[RequestFile, BinaryIO]]]:
         """Open every file, and yield them only if each is byte for byte what was sealed.
