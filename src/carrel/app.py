@@ -249,6 +249,7 @@ def make_worker(carrel: Carrel, *, sweep_seconds: float = SWEEP_SECONDS) -> Work
         chores=[
             (sweep_seconds, carrel.people.end_expired_sessions),
             (sweep_seconds, carrel.airlock_work.recover),
+            (sweep_seconds, carrel.airlock.end_expired_uploads),
         ],
     )
 

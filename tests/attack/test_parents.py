@@ -192,6 +192,11 @@ def fill(world: World, owner: str, researcher: str) -> str:
         (made,) = world.ask((researcher, "POST", requests, {"json": asked}))
         request = made.json()["airlockRequest"]["id"]
         world.note(REQUEST, space, request)
+        begun = {"Upload-Length": "9", "Upload-Metadata": "filename Yy5jc3Y="}
+        (made,) = world.ask(
+            (researcher, "POST", f"{requests}/{request}/uploads", {"headers": begun})
+        )
+        world.note(f"{REQUEST}/uploads/{{upload_id}}", space, request, made.json()["id"])
         put = f"{requests}/{request}/files/results.csv"
         (answer,) = world.ask((researcher, "PUT", put, {"content": b"a,b\n1,2\n"}))
         assert answer.status_code == 201, answer.text

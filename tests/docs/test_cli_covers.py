@@ -15,6 +15,7 @@ NO_COMMAND = {
     "register_user_resource_template": "`carrel template register` does it on the TRE's machine",
     "register_shared_service_template": "`carrel template register` does it on the TRE's machine",
     "verify_audit": "`carrel audit verify` does it on the TRE's machine, without trusting the API",
+    "end_upload": "a new upload of the same name ends the old one, and a day without a byte does",
     "get_metadata": "tells clients where to sign in; `carrel login` takes the TRE's own address",
 }
 """Operations that no command calls, and why."""
@@ -113,6 +114,9 @@ COMMANDS = {
     "remove_file": "airlock remove",
     "describe_file": "airlock describe",
     "upload_file": "airlock upload",
+    "start_upload": "airlock upload",
+    "show_upload": "airlock upload",
+    "append_to_upload": "airlock upload",
     "show_content": "airlock view",
     "list_findings": "airlock findings",
     "revoke_links": "airlock link",

@@ -67,6 +67,16 @@ SCHEMAS: Mapping[str, Schema] = {
 }
 _ONE = ref("AirlockAnswer")
 _FILE = thing({"file": ref("AirlockFile")})
+_UPLOAD = thing(
+    {
+        "id": UUID,
+        "name": TEXT,
+        "size": COUNT,
+        "offset": COUNT,
+        "expiresAt": TIME,
+        "finished": {"type": "boolean"},
+    }
+)
 ANSWERS: Mapping[str, Schema] = {
     "create_request": _ONE,
     "list_requests": listing("airlockRequests", _ONE),
@@ -83,6 +93,8 @@ ANSWERS: Mapping[str, Schema] = {
     "list_outbox": listing("files", thing({"path": TEXT, "size": COUNT, "refused": OPTIONAL_TEXT})),
     "collect_files": _ONE,
     "upload_file": _FILE,
+    "start_upload": _UPLOAD,
+    "show_upload": _UPLOAD,
     "describe_file": _FILE,
     "make_link": thing({"containerUrl": TEXT}),
     "make_review_resource": thing(
@@ -111,4 +123,6 @@ EXAMPLES: Mapping[str, Any] = {
     "return_request": {"explanation": "Round the counts to 5."},
     "revoke_request": {"reason": "Sent to the wrong person."},
     "upload_file": "the bytes of the file",
+    "start_upload": "the beginning of the file",
+    "append_to_upload": "more bytes of the file",
 }

@@ -185,6 +185,30 @@ blocks = Table(
 )
 """Pieces of files that are being uploaded; they are nothing until they are put together."""
 
+uploads = Table(
+    "airlock_uploads",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _request(),
+    Column("name", String, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("offset_bytes", BigInteger, nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+)
+"""Files that come in several goes (tus); once finished they are files like others."""
+
+upload_pieces = Table(
+    "airlock_upload_pieces",
+    metadata,
+    Column("id", String(36), primary_key=True),  # of the object in the store
+    Column("upload_id", String(36), ForeignKey("airlock_uploads.id", ondelete="CASCADE"),
+           nullable=False, index=True),
+    Column("first", BigInteger, nullable=False),
+    UniqueConstraint("upload_id", "first"),
+)  # fmt: skip
+
 releases = Table(
     "airlock_releases",
     metadata,

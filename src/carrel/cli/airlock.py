@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 from rich.progress import Progress
 
-from carrel.cli import client, properties, refer, requests, transfer
+from carrel.cli import client, properties, refer, requests, transfer, uploads
 from carrel.cli.output import (
     JsonFlag,
     fields,
@@ -108,21 +108,16 @@ def amend(
 def upload(
     workspace: Reference,
     request: RequestId,
-    files: Annotated[list[Path], typer.Argument(help="Files to bring in.", exists=True)],
+    files: Annotated[list[Path], typer.Argument(help="Files and folders.", exists=True)],
     json: JsonFlag = False,
 ) -> None:
-    """Put files into an import draft, from this machine."""
+    """Put files and folders into an import draft; goes on where an earlier try stopped."""
     api = client.signed_in()
     base = requests.path_of(api, workspace, request)
     with Progress(console=messages(), transient=True) as progress:
-        for file in files:
-            if not file.is_file():
-                raise InvalidRequest(f"{file} is not a file. Give files, not folders.")
-            task = progress.add_task(file.name, total=file.stat().st_size)
-            body = transfer.chunks(file, partial(progress.advance, task))
-            headers = {"Content-Length": str(file.stat().st_size)}
-            path = f"{base}/files/{quote(file.name, safe='')}"
-            api.send("PUT", path, content=body, headers=headers)
+        for file, name in uploads.named(files):
+            task = progress.add_task(name, total=file.stat().st_size)
+            uploads.send(api, base, file, name, partial(progress.advance, task))
     _display(api.get(base), as_json=json)
 
 

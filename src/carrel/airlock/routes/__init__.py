@@ -6,11 +6,12 @@ links, outside `/api`.
 
 from fastapi import APIRouter
 
-from carrel.airlock.routes import blobs, files, requests
+from carrel.airlock.routes import blobs, files, requests, uploads
 from carrel.airlock.routes.files import download_answer
 
 router = APIRouter()
 router.include_router(requests.router)
 router.include_router(files.router)
+router.include_router(uploads.router)
 
 __all__ = ["blobs", "download_answer", "router"]

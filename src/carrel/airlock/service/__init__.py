@@ -10,6 +10,7 @@ from carrel.airlock.service.drafting import Drafting
 from carrel.airlock.service.linking import Linking
 from carrel.airlock.service.releasing import OpenRelease, Releasing
 from carrel.airlock.service.reviewing import Reviewing
+from carrel.airlock.service.uploading import Uploading
 from carrel.core.actors import Actor, system
 from carrel.core.errors import NotFound
 from carrel.workspaces.events import WorkspaceDeleted
@@ -17,7 +18,7 @@ from carrel.workspaces.events import WorkspaceDeleted
 __all__ = ["Airlock", "OpenRelease"]
 
 
-class Airlock(Drafting, Reviewing, Releasing, Linking, ReviewDesks):
+class Airlock(Drafting, Reviewing, Releasing, Linking, Uploading, ReviewDesks):
     """The use cases of the airlock; with `work.py` the only writer of its tables.
 
     `drafting.py` is the author's part, `reviewing.py` the reviewer's, `releasing.py` lets an

@@ -186,6 +186,8 @@ class Drafting(Taking):
             self._put_work(connection, SCAN, request)
             mine = tables.blocks.c.request_id == request.id
             connection.execute(delete(tables.blocks).where(mine))
+            begun = tables.uploads.c.request_id == request.id
+            connection.execute(delete(tables.uploads).where(begun))
             return load_request(connection, request_id)
 
     def _seal(self, connection: Connection, actor: Actor, request: AirlockRequest) -> None:
