@@ -6,11 +6,14 @@ import pytest
 
 from carrel.airlock.rules import Severity, Stage, Status
 from carrel.airlock.scanners import standard_scanners
+from carrel.airlock.service.base import SCAN
 from carrel.airlock.service.records import load_policy
 from carrel.airlock.stores import FolderStore, MemoryStore
 from carrel.airlock.work import AirlockWork
 from carrel.core.audit import verify
-from carrel.core.errors import OutsideFailure, Unavailable
+from carrel.core.errors import Conflict, OutsideFailure, Unavailable
+from carrel.core.ids import new_id
+from carrel.workspaces.events import WorkDiscarded
 from tests.airlock import (
     SAFE_TABLE,
     SMALL_TABLE,
@@ -312,3 +315,52 @@ def check_ended(bench: Bench, request, kind: str) -> None:
     if kind == "export":
         ticket = bench.airlock.release_ticket(bench.author, request.id)
         assert FILES["a__csv"] in bench.downloaded(bench.author, ticket.token, as_archive=True)
+
+
+def give_up(bench: Bench) -> None:
+    """Put the next piece of work aside and discard it, as an administrator does."""
+    item = bench.claim()
+    with bench.queue.fenced(item) as connection:
+        bench.queue.park(connection, item, "it always fails")
+    with bench.database.write() as connection:
+        letter = bench.queue.get_dead(connection, item.id)
+        bench.queue.discard(connection, letter)
+        bench.ground.events.publish(
+            connection, WorkDiscarded(letter.kind, letter.payload, "Ada Admin")
+        )
+
+
+def test_given_up_scanning_returns_the_request_to_its_author(bench):
+    request = bench.submitted("export", table__csv=SAFE_TABLE)
+    give_up(bench)
+    returned = bench.airlock.get(bench.author, request.id)
+    assert returned.status is Status.RETURNED
+    assert "Given up by Ada Admin" in returned.status_message
+    assert bench.work.recover() == 0
+    bench.airlock.submit(bench.author, request.id)
+    bench.run_work()
+    assert bench.airlock.get(bench.author, request.id).status is Status.IN_REVIEW
+
+
+def test_given_up_delivery_fails_the_request_and_releases_nothing(bench):
+    request = bench.in_review("export", table__csv=SAFE_TABLE)
+    bench.approve(request)
+    give_up(bench)
+    failed = bench.airlock.get(bench.author, request.id)
+    assert failed.status is Status.FAILED
+    assert bench.work.recover() == 0
+    with pytest.raises(Conflict):
+        bench.airlock.release_ticket(bench.author, request.id)
+
+
+def test_work_that_is_given_up_twice_changes_nothing_more(bench):
+    request = bench.submitted("export", table__csv=SAFE_TABLE)
+    give_up(bench)
+    late = WorkDiscarded(SCAN, {"request": request.id}, "Ada Admin")
+    before = bench.airlock.get(bench.author, request.id)
+    with bench.database.write() as connection:
+        bench.ground.events.publish(connection, late)
+        bench.ground.events.publish(
+            connection, WorkDiscarded(SCAN, {"request": new_id()}, "Ada Admin")
+        )
+    assert bench.airlock.get(bench.author, request.id) == before

@@ -34,6 +34,7 @@ from carrel.airlock.service.base import (
     FILE_AWAY,
     SCAN,
     WITHDRAW,
+    WORK_OF,
     Room,
     check_seal,
 )
@@ -50,12 +51,6 @@ log = structlog.get_logger()
 
 UNEXPECTED_ATTEMPTS = 5
 LONGEST_PAUSE_SECONDS = 60.0
-_OWN_WORK = {
-    Status.SUBMITTED: SCAN,
-    Status.APPROVING: DELIVER,
-    Status.REJECTING: FILE_AWAY,
-    Status.BLOCKING: FILE_AWAY,
-}
 _FILED = {
     Status.REJECTING: (Status.REJECTED, Stage.REJECTED),
     Status.BLOCKING: (Status.BLOCKED, Stage.BLOCKED),
@@ -91,11 +86,11 @@ class AirlockWork(Room):
         table = tables.requests
         queued = exists().where(work_items.c.key == "airlock:" + table.c.id)
         with self._database.write() as connection:
-            waiting = select(table.c.id).where(table.c.status.in_(list(_OWN_WORK)), ~queued)
+            waiting = select(table.c.id).where(table.c.status.in_(list(WORK_OF)), ~queued)
             ids = list(connection.execute(waiting).scalars())
             for request_id in ids:
                 request = load_request(connection, request_id, lock=True)
-                self._put_work(connection, _OWN_WORK[request.status], request)
+                self._put_work(connection, WORK_OF[request.status], request)
         return len(ids)
 
     # Scanning ------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """What does this room announce to the rooms above it?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from carrel.core.events import Event
 
@@ -28,3 +30,12 @@ class OperationFinished(Event):
     resource_id: str
     action: str
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkDiscarded(Event):
+    """An administrator gave work up for good; whoever queued it settles what it stood for."""
+
+    kind: str
+    payload: Mapping[str, Any]
+    actor_name: str

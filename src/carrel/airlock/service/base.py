@@ -26,6 +26,14 @@ DISCARD = "airlock.discard"
 WITHDRAW = "airlock.withdraw"
 CLEAR_DESKS = "airlock.clear_desks"
 
+WORK_OF = {
+    Status.SUBMITTED: SCAN,
+    Status.APPROVING: DELIVER,
+    Status.REJECTING: FILE_AWAY,
+    Status.BLOCKING: FILE_AWAY,
+}
+"""What a request in a state of Carrel's own waits for."""
+
 TEXT_LIMIT = 10_000
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from carrel.core.actors import Actor, system
 from carrel.core.errors import Denied
 from carrel.core.queue import DeadLetter, WorkItem
-from carrel.workspaces.events import OperationFinished
+from carrel.workspaces.events import OperationFinished, WorkDiscarded
 from carrel.workspaces.rules import Operation, Progress, status_word
 from carrel.workspaces.service.base import OPERATION, Room
 from carrel.workspaces.store import (
@@ -76,6 +76,8 @@ class Letters(Room):
             self._note_letter(connection, actor, letter, "discarded")
             if operation := _operation_of(connection, letter):
                 self._give_up(connection, actor, operation)
+            discarded = WorkDiscarded(letter.kind, letter.payload, actor.name)
+            self.events.publish(connection, discarded)
             return letter
 
     def _give_up(self, connection: Connection, actor: Actor, operation: Operation) -> None:
