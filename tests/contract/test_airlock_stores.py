@@ -23,6 +23,7 @@ from carrel.core.ids import new_id
 from tests.airlock import pieces
 from tests.object_services import PLACE, SERVICES
 
+OUTSIDE = [pytest.param(name, marks=pytest.mark.services) for name in SERVICES]
 REQUEST, OTHER = new_id(), new_id()
 LIMIT = 10_000
 
@@ -34,7 +35,7 @@ def service():
         yield cache(lambda name: stack.enter_context(SERVICES[name]()))
 
 
-@pytest.fixture(params=["memory", "folder", "objects in memory", *SERVICES])
+@pytest.fixture(params=["memory", "folder", "objects in memory", *OUTSIDE])
 def store(request, service, tmp_path):
     if request.param == "memory":
         return MemoryStore()
@@ -198,7 +199,7 @@ def test_s3_keeps_no_parts_of_an_upload_that_broke(service, tmp_path):
     assert "<UploadId>" not in left.text
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", OUTSIDE)
 def test_what_the_service_does_not_copy_by_itself_goes_through_carrel(service, tmp_path, name):
     prefix = new_id()
     store = service(name).store(tmp_path, prefix, copy_bytes=PART_BYTES)
@@ -221,6 +222,7 @@ def every_act(store):
     )
 
 
+@pytest.mark.services
 def test_a_service_that_refuses_the_key_is_unavailable(service, tmp_path):
     azure = service("azure")
     key = (azure.key[0], "d3Jvbmc=")
@@ -237,7 +239,7 @@ def test_a_service_that_is_away_is_unavailable(tmp_path):
         store.objects(REQUEST)
 
 
-@pytest.mark.parametrize("name", SERVICES)
+@pytest.mark.parametrize("name", OUTSIDE)
 def test_a_bucket_that_is_not_there_is_said(service, tmp_path, name):
     running = service(name)
     store = object_store(
