@@ -187,6 +187,8 @@ def test_an_address_of_another_workspace_finds_nothing(bench, http, app):
     assert bench.airlock.get(bench.author, request.id).version == request.version
 
 
+UPLOADED = "/uploads/{upload_id}"
+UPLOAD = f"/uploads/{new_id()}"
 EVERY_ROUTE = [
     ("GET", "", None),
     ("PATCH", "", {"title": "t", "businessJustification": "j"}),
@@ -206,13 +208,18 @@ EVERY_ROUTE = [
     ("GET", "/link", None),
     ("DELETE", "/link", None),
     ("POST", "/review-user-resource", None),
+    ("POST", "/uploads", None),
+    ("GET", UPLOAD, None),
+    ("PATCH", UPLOAD, None),
+    ("DELETE", UPLOAD, None),
 ]
 
 
 def test_every_route_of_a_request_is_tried_above(app):
     prefix = "/api/workspaces/{workspace_id}/requests/{request_id}"
     tried = {
-        (method, re.sub(r"^/files/table.csv", "/files/{name}", t)) for method, t, _ in EVERY_ROUTE
+        (method, t.replace("/files/table.csv", "/files/{name}").replace(UPLOAD, UPLOADED))
+        for method, t, _ in EVERY_ROUTE
     }
     offered = {
         (method.upper(), path.removeprefix(prefix))

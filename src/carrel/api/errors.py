@@ -5,7 +5,6 @@ AzureTRE answers. This is the only place that maps errors to HTTP.
 """
 
 from collections.abc import Callable, Mapping
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from carrel.api.accepts import is_named, quality
+from carrel.api.statuses import phrase
 from carrel.api.table import RouteTable, is_for_programs
 from carrel.core.errors import (
     BadRequest,
@@ -123,7 +123,7 @@ def problem(error: CarrelError, request_id: str) -> dict[str, Any]:
     """Return the problem document of an error."""
     body: dict[str, Any] = {
         "type": f"urn:carrel:problem:{error.code}",
-        "title": HTTPStatus(error.status).phrase,
+        "title": phrase(error.status),
         "status": error.status,
         "code": error.code,
         "detail": str(error),

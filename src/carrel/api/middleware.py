@@ -91,7 +91,8 @@ class RequestFrame:
     def _for_programs(self, scope: Scope) -> ASGIApp:
         """Answer OPTIONS here, and HEAD as GET without its body (RFC 9110, 9.3.2 and 9.3.7)."""
         if scope["method"] == "OPTIONS" and (allowed := self._table.methods(scope["path"])):
-            return Response(status_code=204, headers={"Allow": ", ".join(allowed)})
+            said = {"Allow": ", ".join(allowed), **self._table.told(scope["path"])}
+            return Response(status_code=204, headers=said)
         if scope["method"] == "HEAD" and "HEAD" in self._table.methods(scope["path"]):
             scope["method"] = "GET"
         return self._app

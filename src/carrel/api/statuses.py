@@ -17,20 +17,28 @@ MEANING: Mapping[int, str] = {
     405: "Switched off here.",
     406: "The client accepts nothing of what this route answers.",
     409: "Stale etag, duplicate, busy, or not ready for this.",
+    410: "It was there and has expired; begin anew.",
+    412: "A version of the protocol that is not spoken here.",
     413: "The body is larger than this route takes.",
     415: "The body is not of the media type that this route reads.",
     417: "A member that this depends on has no e-mail address.",
     422: "A field, parameter or header does not fit; `field` names it.",
     429: "Too many requests; try again after Retry-After seconds.",
+    460: "What came does not fit its checksum; send it again (tus 1.0).",
     502: "Something outside Carrel failed for good.",
     503: "Something outside Carrel failed; try again after Retry-After seconds.",
 }
+_NOT_IN_HTTP: Mapping[int, str] = {460: "Checksum Mismatch"}
 _ALWAYS = (400, 406, 422, 503)
 _SIGNED = (401, 403, 429)
 _ALSO: Mapping[str, tuple[int, ...]] = {
     "sign_in": (401, 403, 429),
     "create_request": (405, 417),
     "show_content": (409,),
+    "start_upload": (410, 412, 460),
+    "show_upload": (409, 410),
+    "append_to_upload": (410, 412, 460),
+    "end_upload": (410,),
 }
 """What the request does not show, by operation."""
 
@@ -96,5 +104,12 @@ def refusals(operation: Document, method: str, name: str, *, is_signed: bool) ->
     }
 
 
+def phrase(status: int) -> str:
+    """Return what a status is called; tus has one of its own."""
+    return _NOT_IN_HTTP.get(status) or HTTPStatus(status).phrase
+
+
 def _name(status: int) -> str:
+    if status in _NOT_IN_HTTP:
+        return _NOT_IN_HTTP[status].replace(" ", "")
     return "".join(word.capitalize() for word in HTTPStatus(status).name.split("_"))

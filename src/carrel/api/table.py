@@ -1,7 +1,7 @@
 """Which routes does the application have? Asked by layers that see a request before its route."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,11 @@ class Line:
     def answers_once(self) -> bool:
         """Whether a GET has an effect or an open end (`core.web.answers_once`): no HEAD then."""
         return bool(getattr(self.endpoint, "answers_once", False))
+
+    @property
+    def told(self) -> Mapping[str, str]:
+        """The headers that OPTIONS answers here (`core.web.tells_in_options`)."""
+        return getattr(self.endpoint, "tells_in_options", {})
 
 
 class RouteTable:
@@ -79,6 +84,11 @@ class RouteTable:
         if "GET" in found and not any(line.answers_once for line in lines):
             found.add("HEAD")
         return [method for method in _ORDER if method in found]
+
+    def told(self, path: str) -> Mapping[str, str]:
+        """Return the headers that the routes at `path` tell in OPTIONS."""
+        lines = (line for line in self.lines if line.pattern.match(path))
+        return {name: value for line in lines for name, value in line.told.items()}
 
 
 def _query_names(route: RouteContext) -> frozenset[str]:

@@ -117,6 +117,16 @@ def accepts_uploads(endpoint: U) -> U:
     return endpoint
 
 
+def tells_in_options(headers: Mapping[str, str]) -> Callable[[U], U]:
+    """Mark a route with headers that OPTIONS answers at its address, beside `Allow`."""
+
+    def mark(endpoint: U) -> U:
+        endpoint.tells_in_options = headers  # type: ignore[attr-defined]  # a mark on a function
+        return endpoint
+
+    return mark
+
+
 class Audience(StrEnum):
     """For which audience an access token must have been made, to be taken by a route."""
 

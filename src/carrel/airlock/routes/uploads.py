@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from carrel.airlock.binding import BoundDep, pulled
 from carrel.airlock.service.uploading import Checksum, TooLarge, Upload
 from carrel.core.errors import CarrelError, InvalidRequest
-from carrel.core.web import accepts_uploads
+from carrel.core.web import accepts_uploads, tells_in_options
 
 router = APIRouter(tags=["airlock"])
 
@@ -40,6 +40,7 @@ class _OtherVersion(CarrelError):
 
 @router.post(_UPLOADS, status_code=201)
 @accepts_uploads
+@tells_in_options(SAID)
 async def start_upload(request: Request, bound: BoundDep, response: Response) -> dict[str, Any]:
     """Begin to send a file into an import draft in several goes (tus 1.0, creation).
 
@@ -65,6 +66,7 @@ def show_upload(upload_id: UUID, bound: BoundDep, response: Response) -> dict[st
 
 @router.patch(_UPLOAD, status_code=204)
 @accepts_uploads
+@tells_in_options(SAID)
 async def append_to_upload(upload_id: UUID, request: Request, bound: BoundDep) -> Response:
     """Send a file on from `Upload-Offset` (tus 1.0); the last byte makes it a file of the draft."""
     airlock = bound.airlock  # whether there is such an upload comes before what is said of it
