@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -249,6 +250,7 @@ class _Line:
     def __init__(self, path: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._process = os.getpid()
+        weakref.finalize(self, self.socket.close)  # before a collector could find it open
         self.socket.settimeout(QUICK_SECONDS)
         self.socket.connect(path)
 
@@ -261,9 +263,6 @@ class _Line:
             return False
         except OSError:
             return True
-
-    def __del__(self) -> None:
-        self.socket.close()
 
 
 def _names(workspace_id: str, sandbox_id: str) -> dict[str, str]:

@@ -282,13 +282,13 @@ def _in_memory(content: bytes) -> int:
 def _await_start(tre: Tre, plan: Sandbox) -> None:
     """Return once the command runs, or ran; raise `Refused` with what bubblewrap said."""
     deadline = time.monotonic() + START_SECONDS
+    is_over = False
     for known in _watch(tre, plan):
         if known.exit_code is not None or first_process(known) is not None:
             return
-        if not known.outer_lives() and known.exit_code is None:
+        if is_over or time.monotonic() > deadline:
             break
-        if time.monotonic() > deadline:
-            break
+        is_over = not known.outer_lives()  # its last word is read once more after its end
     said = output(tre, plan.workspace_id, plan.id, 65536)[:500].strip() or "it said nothing"
     stop(tre, plan.workspace_id, plan.id, grace_seconds=0)
     raise Refused("outside_failure", f"The sandbox did not start: {said}.")
