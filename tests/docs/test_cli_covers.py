@@ -111,6 +111,7 @@ COMMANDS = {
     "amend_request": "airlock amend",
     "cancel_request": "airlock cancel",
     "collect_files": "airlock collect",
+    "adopt_session": "airlock adopt",
     "remove_file": "airlock remove",
     "describe_file": "airlock describe",
     "upload_file": "airlock upload",

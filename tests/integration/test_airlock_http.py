@@ -200,6 +200,7 @@ EVERY_ROUTE = [
     ("GET", "/findings", None),
     ("GET", "/manifest", None),
     ("POST", "/collect", {"paths": ["table.csv"]}),
+    ("POST", "/adopt-session", {"folder": "session"}),
     ("GET", "/files/table.csv/content", None),
     ("PUT", "/files/table.csv", None),
     ("PATCH", "/files/table.csv", {}),

@@ -92,6 +92,7 @@ ANSWERS: Mapping[str, Schema] = {
     "show_manifest": OPEN,
     "list_outbox": listing("files", thing({"path": TEXT, "size": COUNT, "refused": OPTIONAL_TEXT})),
     "collect_files": _ONE,
+    "adopt_session": _ONE,
     "upload_file": _FILE,
     "start_upload": _UPLOAD,
     "show_upload": _UPLOAD,
@@ -114,6 +115,7 @@ EXAMPLES: Mapping[str, Any] = {
     },
     "amend_request": {"title": "Table 2", "businessJustification": "For the paper."},
     "collect_files": {"paths": ["table2.csv"]},
+    "adopt_session": {"folder": "session"},
     "describe_file": {"columns": {"n": "count"}, "text": "Counts of pupils by school."},
     "review_request": {
         "approval": True,

@@ -1,9 +1,9 @@
 """Which scanners examine a sealed file? Its type for both ways; small counts for exports."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from carrel.airlock.ports import Scanner, Subject
-from carrel.airlock.rules import Direction, Finding, Severity, formats
+from carrel.airlock.rules import Direction, Finding, Severity, acro, formats
 from carrel.airlock.rules.disclosure import check_table
 
 
@@ -73,6 +73,20 @@ class SmallCounts:
         return check_table(_read(subject), delimiter, subject.policy, declared)
 
 
+class AcroClaims:
+    """Does a file bear out what the ACRO session it came with says of it?"""
+
+    name = "ACRO claims"
+    version = "1"
+
+    def examine(self, subject: Subject) -> Sequence[Finding]:
+        """Hold the claim against the policy and the file; files without a claim pass."""
+        claim = subject.context.get("acro")
+        if not isinstance(claim, Mapping) or subject.size_bytes > subject.policy.export_file_bytes:
+            return []
+        return list(acro.contradictions(claim, _read(subject), subject.sha256, subject.policy))
+
+
 def standard_scanners() -> Sequence[Scanner]:
     """Return every scanner of this installation, in the order in which they run."""
-    return (FileTypes(), SmallCounts())
+    return (FileTypes(), SmallCounts(), AcroClaims())

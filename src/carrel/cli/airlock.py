@@ -147,6 +147,20 @@ def collect(
 
 
 @app.command()
+def adopt(
+    workspace: Reference,
+    request: RequestId,
+    folder: Annotated[str, typer.Argument(help="Of the draft, where results.json lies.")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """Turn an ACRO session in your draft into its outputs, with what it says of them."""
+    api = client.signed_in()
+    base = requests.path_of(api, workspace, request)
+    api.post(f"{base}/adopt-session", {"folder": folder})
+    _display(api.get(base), as_json=json)
+
+
+@app.command()
 def describe(
     workspace: Reference,
     request: RequestId,

@@ -36,6 +36,12 @@ class CollectBody(Body):
     paths: list[str] = Field(min_length=1, max_length=10_000)
 
 
+class SessionBody(Body):
+    """In which folder of the draft the session lies; empty for its top."""
+
+    folder: str = Field("", max_length=1000)
+
+
 class ContextBody(Body):
     """What the author declares about a file."""
 

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from carrel.airlock.binding import AirlockDep, BoundDep, pulled
-from carrel.airlock.routes.bodies import CollectBody, ContextBody
+from carrel.airlock.routes.bodies import CollectBody, ContextBody, SessionBody
 from carrel.airlock.routes.shapes import file_out, request_for
 from carrel.airlock.rules import RequestFile
 from carrel.airlock.rules.formats import IMAGES, suffix
@@ -44,6 +44,13 @@ def list_outbox(workspace_id: UUID, actor: ActorDep, airlock: AirlockDep) -> dic
 def collect_files(body: CollectBody, bound: BoundDep) -> dict[str, Any]:
     """Copy files out of the outbox into an export draft."""
     bound.airlock.add_from_outbox(bound.actor, bound.id, body.paths)
+    return request_for(bound.actor, bound.airlock.get(bound.actor, bound.id))
+
+
+@router.post(f"{_REQUEST}/adopt-session")
+def adopt_session(body: SessionBody, bound: BoundDep) -> dict[str, Any]:
+    """Turn an ACRO session that lies in a draft into its outputs, with its claims."""
+    bound.airlock.adopt_session(bound.actor, bound.id, body.folder)
     return request_for(bound.actor, bound.airlock.get(bound.actor, bound.id))
 
 

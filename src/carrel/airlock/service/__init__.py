@@ -5,6 +5,7 @@ from sqlalchemy import Connection, delete, select
 from carrel.airlock import tables
 from carrel.airlock.ports import Ground
 from carrel.airlock.rules import Status
+from carrel.airlock.service.adopting import Adopting
 from carrel.airlock.service.base import DISCARD, WORK_OF, work_key
 from carrel.airlock.service.desks import ReviewDesks
 from carrel.airlock.service.drafting import Drafting
@@ -20,11 +21,12 @@ from carrel.workspaces.events import WorkDiscarded, WorkspaceDeleted
 __all__ = ["Airlock", "OpenRelease"]
 
 
-class Airlock(Drafting, Reviewing, Releasing, Linking, Uploading, ReviewDesks):
+class Airlock(Drafting, Adopting, Reviewing, Releasing, Linking, Uploading, ReviewDesks):
     """The use cases of the airlock; with `work.py` the only writer of its tables.
 
-    `drafting.py` is the author's part, `reviewing.py` the reviewer's, `releasing.py` lets an
-    approved export out, `linking.py` serves programs by links, `desks.py` review resources.
+    `drafting.py` and `adopting.py` are the author's part, `reviewing.py` the reviewer's,
+    `releasing.py` lets an approved export out, `linking.py` serves programs by links, `desks.py`
+    review resources.
     """
 
     def __init__(self, ground: Ground) -> None:

@@ -167,6 +167,8 @@ class Drafting(Taking):
         with self._database.write() as connection:
             request = self._editable(connection, actor, request_id, lock=True)
             file = _existing(request, name)
+            if "acro" in file.context:  # what a session says is not the author's to rewrite
+                checked = {**checked, "acro": file.context["acro"]}
             connection.execute(
                 update(tables.files).where(tables.files.c.id == file.id).values(context=checked)
             )
