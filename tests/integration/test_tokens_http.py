@@ -307,13 +307,13 @@ def test_a_denied_change_is_on_record_but_not_twice_a_minute(site: Site):
 
 
 def test_who_sends_too_much_is_told_when_to_come_again(database: Database, tmp_path: Path):
-    site = make_site(database, tmp_path, requests_per_minute=60, request_burst=30)
+    site = make_site(database, tmp_path, requests_per_minute=1, request_burst=30)
     answers = [
         site.world.client.get("/api/me", headers=site.core("tom")).status_code for _ in range(31)
     ]
     assert answers == [200] * 30 + [429]
     refused = site.world.client.get("/api/me", headers=site.core("tom"))
-    assert 1 <= int(refused.headers["Retry-After"]) <= 2
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
     assert refused.json()["code"] == "too_many_requests"
     assert site.status("GET", "/api/me", site.core("rosa")) == 200
     site.world.close()

@@ -1,5 +1,8 @@
 """Does trouble with the database reach people as a sentence that says what to do?"""
 
+import sqlite3
+
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -28,3 +31,12 @@ def test_a_file_that_is_no_database_is_not_called_a_full_disk(tmp_path):
     with pytest.raises(Unavailable, match="does not answer"):
         database.check()
     database.close()
+
+
+def test_a_connection_given_back_after_the_end_is_closed(database: Database):
+    with database.read() as connection:
+        held = connection.connection.dbapi_connection
+        database.close()
+        held.execute("SELECT 1")
+    with pytest.raises((psycopg.OperationalError, sqlite3.ProgrammingError), match="closed"):
+        held.execute("SELECT 1")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from carrel.cli.patience import PatientClient
 from carrel.cli.target import given, settings
 from carrel.core.errors import (
     CarrelError,
@@ -59,7 +60,7 @@ class Api:
         headers = {"Accept": "application/json", "User-Agent": "carrel-cli"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        self._http = httpx.Client(
+        self._http = PatientClient(
             base_url=self.url, verify=_trust(ca), headers=headers, timeout=TIMEOUT_SECONDS
         )
 

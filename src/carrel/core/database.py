@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from carrel.core.errors import Conflict, Unavailable
 
@@ -127,8 +128,14 @@ class Database:
             connection.execute(text("SELECT 1"))
 
     def close(self) -> None:
-        """Give back every connection."""
+        """Close every connection: those in use by other threads when they are given back."""
+        event.listen(self.engine, "checkin", _close_returned)
         self.engine.dispose()
+
+
+def _close_returned(connection: Any, record: ConnectionPoolEntry) -> None:
+    if connection is not None:
+        record.invalidate()
 
 
 def add_up(

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from carrel.cli.patience import PatientClient
 from carrel.core.clock import monotonic
 from carrel.core.errors import OutsideFailure
 from carrel.core.ids import new_secret
@@ -117,7 +118,7 @@ class Person:
         self.name = name
         self.token = token
         self._tre = tre
-        self._http = httpx.Client(
+        self._http = PatientClient(
             base_url=f"https://localhost:{tre.settings.portal_port}",
             verify=tre.tls,
             headers={"Authorization": f"Bearer {token}"},
