@@ -10,6 +10,7 @@ from carrel.airlock.rules import (
     FINAL,
     MOVES,
     OWNERS,
+    UNDER_REVIEW,
     Action,
     Status,
     Who,
@@ -34,8 +35,28 @@ AZURETRE = {
 }
 
 
-def test_the_words_are_azuretres_and_returned():
-    assert {status.value for status in Status} == AZURETRE | {"returned"}
+OURS = {"returned", "partially_reviewed", "reviewed"}
+
+
+def test_the_words_are_azuretres_and_three_of_ours():
+    assert {status.value for status in Status} == AZURETRE | OURS
+
+
+def test_azuretres_clients_see_one_word_for_every_part_of_a_review():
+    told = {status: status.azuretre for status in Status}
+    assert {status for status in Status if told[status] is Status.IN_REVIEW} == UNDER_REVIEW
+    assert all(told[status] is status for status in set(Status) - UNDER_REVIEW)
+    assert {status.value for status in told.values()} == AZURETRE | {"returned"}
+
+
+def test_a_review_has_only_begun_where_no_decision_can_be_made():
+    """From `partially reviewed` a request comes back or goes on; it is not decided."""
+    ways = {new for old, new in MOVES if old is Status.PARTIALLY_REVIEWED}
+    assert ways == {Status.REVIEWED, Status.RETURNED, Status.CANCELLED, Status.FAILED}
+
+
+def test_reviewers_own_every_part_of_a_review():
+    assert {status for status, who in OWNERS.items() if who is Who.REVIEWER} == UNDER_REVIEW
 
 
 def test_final_means_no_way_out():
@@ -80,7 +101,10 @@ def test_nothing_is_approved_without_a_reviewer():
     """Every way into `approved` passes through a move that only a reviewer can make."""
     assert {old for old, new in MOVES if new is Status.APPROVED} == {Status.APPROVING}
     into = {(old, new): who for (old, new), who in MOVES.items() if new is Status.APPROVING}
-    assert into == {(Status.IN_REVIEW, Status.APPROVING): Who.REVIEWER}
+    assert into == {
+        (Status.IN_REVIEW, Status.APPROVING): Who.REVIEWER,
+        (Status.REVIEWED, Status.APPROVING): Who.REVIEWER,
+    }
 
 
 @pytest.mark.parametrize(
@@ -91,6 +115,10 @@ def test_nothing_is_approved_without_a_reviewer():
         (Status.IN_REVIEW, Who.AUTHOR, (Action.CANCEL,)),
         (Status.IN_REVIEW, Who.REVIEWER, (Action.REVIEW, Action.RETURN)),
         (Status.IN_REVIEW, None, ()),
+        (Status.PARTIALLY_REVIEWED, Who.REVIEWER, (Action.REVIEW, Action.RETURN)),
+        (Status.PARTIALLY_REVIEWED, Who.AUTHOR, (Action.CANCEL,)),
+        (Status.REVIEWED, Who.REVIEWER, (Action.REVIEW, Action.RETURN)),
+        (Status.REVIEWED, Who.AUTHOR, (Action.CANCEL,)),
         (Status.APPROVED, Who.REVIEWER, (Action.REVOKE,)),
         (Status.APPROVED, Who.AUTHOR, ()),
         (Status.SUBMITTED, Who.SYSTEM, ()),

@@ -30,6 +30,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "title": TEXT,
             "businessJustification": TEXT,
             "status": TEXT,
+            "detailedStatus": TEXT,
             "statusMessage": OPTIONAL_TEXT,
             "createdBy": _PERSON,
             "createdWhen": TIME,

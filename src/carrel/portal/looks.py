@@ -45,6 +45,8 @@ LOOKS = {
     "draft": Look("Draft", "grey"),
     "submitted": Look("Checking", "yellow"),
     "in_review": Look("In review", "blue"),
+    "partially_reviewed": Look("Partly reviewed", "blue"),
+    "reviewed": Look("Reviewed, to be decided", "blue"),
     "approval_in_progress": Look("Approving", "yellow"),
     "approved": Look("Approved", "green"),
     "rejection_in_progress": Look("Rejecting", "yellow"),

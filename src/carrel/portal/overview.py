@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from carrel.airlock.rules import AirlockRequest, Status
+from carrel.airlock.rules import UNDER_REVIEW, AirlockRequest, Status
 from carrel.core.actors import Actor, WorkspaceRole
 from carrel.portal.looks import plural
 from carrel.workspaces.pages.views import is_busy, state_of
@@ -45,7 +45,7 @@ def waiting_by_workspace(actor: Actor, requests: Sequence[AirlockRequest]) -> Ma
         is_mine = request.author_id == actor.id
         reviews = WorkspaceRole.AIRLOCK_MANAGER in actor.roles_in(request.workspace_id)
         counts[request.workspace_id] = Waiting(
-            now.to_review + (request.status is Status.IN_REVIEW and reviews and not is_mine),
+            now.to_review + (request.status in UNDER_REVIEW and reviews and not is_mine),
             now.returned + (request.status is Status.RETURNED and is_mine),
             now.drafts + (request.status is Status.DRAFT and is_mine),
         )

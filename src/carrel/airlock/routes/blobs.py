@@ -23,7 +23,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from carrel.airlock.binding import AirlockDep, pulled
-from carrel.airlock.rules import RequestFile, Status
+from carrel.airlock.rules import UNDER_REVIEW, RequestFile
 from carrel.airlock.rules.links import Permission
 from carrel.airlock.service.linking import LinkUse
 from carrel.core.errors import CarrelError, Conflict, InvalidRequest, NotFound
@@ -124,7 +124,7 @@ def get_blob(
             raise NotFound("This request has no file of that name.")
         return Response(headers=_blob_headers(file) | {"Content-Length": str(file.size_bytes)})
     use.check(Permission.READ)
-    if use.request.status is Status.IN_REVIEW:
+    if use.request.status in UNDER_REVIEW:
         file, content = airlock.open_content(use.actor, use.request.id, name)
     else:
         file, content = airlock.open_linked(use, name)

@@ -34,7 +34,8 @@ def request_out(request: AirlockRequest) -> dict[str, Any]:
         "type": request.type,
         "title": request.title,
         "businessJustification": request.justification,
-        "status": request.status,
+        "status": request.status.azuretre,
+        "detailedStatus": request.status,
         "statusMessage": request.status_message,
         "createdBy": _person(request.author_id, request.author_name),
         "createdWhen": request.created_at.timestamp(),
@@ -58,7 +59,10 @@ def request_out(request: AirlockRequest) -> dict[str, Any]:
                 "resourceVersion": entry.version,
                 "updatedWhen": entry.at.timestamp(),
                 "updatedBy": _person(entry.actor_id, entry.actor_name),
-                "properties": {"previousStatus": entry.old, "status": entry.new},
+                "properties": {
+                    "previousStatus": entry.old and entry.old.azuretre,
+                    "status": entry.new.azuretre,
+                },
                 "manifestSha256": entry.manifest_sha256,
             }
             for entry in request.history

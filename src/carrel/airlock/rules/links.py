@@ -8,7 +8,7 @@ from collections.abc import Collection
 from enum import StrEnum
 
 from carrel.airlock.rules.requests import AUTHOR_ROLES, AirlockRequest, Direction
-from carrel.airlock.rules.states import EDITABLE, Status, Who
+from carrel.airlock.rules.states import EDITABLE, UNDER_REVIEW, Status, Who
 from carrel.core.actors import WorkspaceRole
 from carrel.core.errors import BadRequest, Denied
 
@@ -35,8 +35,8 @@ def place_of(status: Status) -> str:
     """
     if status in EDITABLE:
         return "draft"
-    if status in {Status.SUBMITTED, Status.IN_REVIEW, Status.APPROVED}:
-        return status.value
+    if status in UNDER_REVIEW | {Status.SUBMITTED, Status.APPROVED}:
+        return status.azuretre.value
     raise BadRequest(
         f"This request is {status.words}, so there is no link to its files. Reload the request to "
         "see where it stands."
@@ -56,7 +56,7 @@ def link_permissions(
         if part is not Who.AUTHOR:
             raise Denied("Only the author of a draft has a link to its files.")
         return _ALL if is_import else _LOOK
-    if request.status is Status.IN_REVIEW:
+    if request.status in UNDER_REVIEW:
         if part is Who.REVIEWER:
             return _READ if is_import else _LOOK
         if is_owner:

@@ -11,11 +11,15 @@ from carrel.core.errors import Denied, IllegalTransition
 
 
 class Status(StrEnum):
-    """Where a request is. AzureTRE's twelve words, and `returned`."""
+    """Where a request is. AzureTRE's twelve words, and three more."""
 
     DRAFT = "draft"
     SUBMITTED = "submitted"
     IN_REVIEW = "in_review"
+    PARTIALLY_REVIEWED = "partially_reviewed"
+    """Somebody has submitted a review; the policy wants more."""
+    REVIEWED = "reviewed"
+    """The reviews that the policy wants are there; reviewers agree on what becomes of it."""
     RETURNED = "returned"
     APPROVING = "approval_in_progress"
     APPROVED = "approved"
@@ -31,6 +35,11 @@ class Status(StrEnum):
     def words(self) -> str:
         """The status as people read it."""
         return self.value.replace("_", " ")
+
+    @property
+    def azuretre(self) -> "Status":
+        """The status as AzureTRE's clients know it."""
+        return Status.IN_REVIEW if self in UNDER_REVIEW else self
 
 
 class Who(StrEnum):
@@ -66,6 +75,9 @@ S = Status
 FINAL = frozenset({S.REJECTED, S.BLOCKED, S.CANCELLED, S.REVOKED, S.FAILED})
 """No move leads out of these."""
 
+UNDER_REVIEW = frozenset({S.IN_REVIEW, S.PARTIALLY_REVIEWED, S.REVIEWED})
+"""Where reviewers read, vote and comment; AzureTRE's clients see one status."""
+
 SETTLED = FINAL | {S.APPROVED}
 """Nobody is waited for any more."""
 
@@ -78,10 +90,19 @@ MOVES: dict[tuple[Status, Status], Who] = {
     (S.SUBMITTED, S.RETURNED): Who.SYSTEM,  # a scanner could not tell: the author can mend it
     (S.SUBMITTED, S.BLOCKING): Who.SYSTEM,  # a scanner objected: quarantine
     (S.BLOCKING, S.BLOCKED): Who.SYSTEM,
-    (S.IN_REVIEW, S.APPROVING): Who.REVIEWER,
-    (S.IN_REVIEW, S.REJECTING): Who.REVIEWER,
+    (S.IN_REVIEW, S.PARTIALLY_REVIEWED): Who.REVIEWER,  # the first of two reviews
+    (S.IN_REVIEW, S.REVIEWED): Who.REVIEWER,  # the only review
+    (S.IN_REVIEW, S.APPROVING): Who.REVIEWER,  # review and decision in one, by the only reviewer
+    (S.IN_REVIEW, S.REJECTING): Who.REVIEWER,  # likewise
     (S.IN_REVIEW, S.RETURNED): Who.REVIEWER,
     (S.IN_REVIEW, S.CANCELLED): Who.AUTHOR,
+    (S.PARTIALLY_REVIEWED, S.REVIEWED): Who.REVIEWER,
+    (S.PARTIALLY_REVIEWED, S.RETURNED): Who.REVIEWER,
+    (S.PARTIALLY_REVIEWED, S.CANCELLED): Who.AUTHOR,
+    (S.REVIEWED, S.APPROVING): Who.REVIEWER,
+    (S.REVIEWED, S.REJECTING): Who.REVIEWER,
+    (S.REVIEWED, S.RETURNED): Who.REVIEWER,
+    (S.REVIEWED, S.CANCELLED): Who.AUTHOR,
     (S.APPROVING, S.APPROVED): Who.SYSTEM,  # hashes compared, delivered or ready for release
     (S.REJECTING, S.REJECTED): Who.SYSTEM,
     (S.APPROVED, S.REVOKED): Who.REVIEWER,
@@ -95,7 +116,7 @@ OWNERS: dict[Status, Who | None] = {
     S.DRAFT: Who.AUTHOR,
     S.RETURNED: Who.AUTHOR,
     S.SUBMITTED: Who.SYSTEM,
-    S.IN_REVIEW: Who.REVIEWER,
+    **dict.fromkeys(UNDER_REVIEW, Who.REVIEWER),
     S.APPROVING: Who.SYSTEM,
     S.REJECTING: Who.SYSTEM,
     S.BLOCKING: Who.SYSTEM,
@@ -129,6 +150,8 @@ DEADLINES: dict[Status, Deadline] = {
 
 _ACTIONS: dict[Status, Action] = {
     S.SUBMITTED: Action.SUBMIT,
+    S.PARTIALLY_REVIEWED: Action.REVIEW,
+    S.REVIEWED: Action.REVIEW,
     S.APPROVING: Action.REVIEW,
     S.REJECTING: Action.REVIEW,
     S.RETURNED: Action.RETURN,

@@ -10,7 +10,14 @@ from sqlalchemy import Connection, update
 
 from carrel.airlock import tables
 from carrel.airlock.ports import Ground
-from carrel.airlock.rules import AirlockPolicy, AirlockRequest, RequestFile, Status, check_move
+from carrel.airlock.rules import (
+    UNDER_REVIEW,
+    AirlockPolicy,
+    AirlockRequest,
+    RequestFile,
+    Status,
+    check_move,
+)
 from carrel.airlock.rules.requests import part_of
 from carrel.airlock.service.records import load_request, no_request
 from carrel.core.actors import Actor
@@ -124,7 +131,8 @@ class Room:
                 "manifest_sha256": changes.get("manifest_sha256", request.manifest_sha256),
             },
         )
-        if request.status is Status.IN_REVIEW and request.review_resources:
+        has_ended = request.status in UNDER_REVIEW and new not in UNDER_REVIEW
+        if has_ended and request.review_resources:
             self._clear_desks_soon(connection, request)
         self._record(
             connection,

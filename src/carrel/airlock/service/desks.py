@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, delete
 
 from carrel.airlock import tables
-from carrel.airlock.rules import AirlockRequest, ReviewResource, Status, Who, check_who
+from carrel.airlock.rules import UNDER_REVIEW, AirlockRequest, ReviewResource, Who, check_who
 from carrel.airlock.rules.requests import part_of
 from carrel.airlock.service.base import Room
 from carrel.airlock.service.records import load_request
@@ -49,7 +49,7 @@ class ReviewDesks(Room):
                 connection, actor, "review_resource_made", request,
                 resource=made.user_resource_id, operation=operation.id,
             )  # fmt: skip
-            if request.status is not Status.IN_REVIEW:  # decided in the meantime
+            if request.status not in UNDER_REVIEW:  # decided in the meantime
                 self._clear_desks_soon(connection, request)
             return load_request(connection, request_id), operation
 
@@ -57,7 +57,7 @@ class ReviewDesks(Room):
         with self._database.read() as connection:
             request = self._visible(connection, actor, request_id)
         check_who(Who.REVIEWER, part_of(actor, request))
-        if request.status is not Status.IN_REVIEW:
+        if request.status not in UNDER_REVIEW:
             raise BadRequest(
                 f"This request is {request.status.words}; a review resource is made during a "
                 "review only."
