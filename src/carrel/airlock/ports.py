@@ -14,6 +14,8 @@ from carrel.airlock.rules import (
     ReviewResource,
     Stage,
 )
+from carrel.airlock.rules.differencing import Released
+from carrel.airlock.rules.sidecar import TableMeta
 from carrel.core.actors import Actor
 from carrel.core.audit import Audit
 from carrel.core.clock import Clock
@@ -93,6 +95,8 @@ class Subject:
     policy: AirlockPolicy
     context: Mapping[str, Any] = field(default_factory=dict)
     """What the author declares about the file: a claim, not evidence."""
+    earlier: Callable[[TableMeta], Sequence[Released]] = lambda _meta: ()
+    """The tables of the same dataset version that left before, or leave with this file."""
 
 
 class Scanner(Protocol):

@@ -4,7 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from carrel.airlock.ports import Scanner, Subject
 from carrel.airlock.rules import Direction, Finding, Severity, acro, formats
+from carrel.airlock.rules.differencing import Released, compare
 from carrel.airlock.rules.disclosure import check_table
+from carrel.airlock.rules.dominance import disclosing_cells
+from carrel.airlock.rules.sidecar import counts_of, declared
 
 
 class FileTypes:
@@ -87,6 +90,47 @@ class AcroClaims:
         return list(acro.contradictions(claim, _read(subject), subject.sha256, subject.policy))
 
 
+class Differencing:
+    """What does a table reveal, alone and with all that left before?"""
+
+    name = "differencing"
+    version = "1"
+
+    def examine(self, subject: Subject) -> Sequence[Finding]:
+        """Compare tables that declare what they count; those that do not cannot be compared."""
+        if subject.direction is Direction.IMPORT or (
+            formats.suffix(subject.name) not in formats.TABLES
+            or subject.size_bytes > subject.policy.export_file_bytes
+        ):
+            return []
+        meta = declared(subject.context)
+        if meta is None:
+            return [_CANNOT_COMPARE]
+        try:
+            new = Released("this table", meta, counts_of(meta, _read(subject)))
+        except ValueError as error:
+            return [_misfit(error)]
+        found = [*disclosing_cells(meta, subject.policy.threshold)]
+        if meta.statistic == "count":
+            found += compare(new, subject.earlier(meta), subject.policy.threshold)
+        return found
+
+
+_CANNOT_COMPARE = Finding(
+    "cannot_compare",
+    Severity.CHECK,
+    "The table does not declare what it counts, so it cannot be compared with earlier releases.",
+)
+
+
+def _misfit(error: ValueError) -> Finding:
+    return Finding(
+        "sidecar_misfit",
+        Severity.FLAG,
+        f"The table is not the one that its sidecar declares: {error}. It cannot be compared.",
+    )
+
+
 def standard_scanners() -> Sequence[Scanner]:
     """Return every scanner of this installation, in the order in which they run."""
-    return (FileTypes(), SmallCounts(), AcroClaims())
+    return (FileTypes(), SmallCounts(), AcroClaims(), Differencing())

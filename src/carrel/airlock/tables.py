@@ -217,3 +217,19 @@ releases = Table(
     Column("record", String, nullable=False),
 )  # fmt: skip
 """What an approved export may let leave: one row per request, never changed."""
+
+released_tables = Table(
+    "airlock_released_tables",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("request_id", String(36), nullable=False, index=True),
+    # No reference: what has left stays known when its request or workspace is gone.
+    Column("workspace_id", String(36), nullable=False),
+    Column("file", String, nullable=False),
+    Column("dataset", String, nullable=False),
+    Column("dataset_version", String, nullable=False),
+    Column("meta", Json, nullable=False),
+    Column("counts", Json, nullable=False),
+    Column("at", Moment, nullable=False),
+    Index("ix_airlock_released_tables_dataset", "dataset", "dataset_version", "at"),
+)

@@ -8,6 +8,7 @@ somebody who takes it further.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import Connection, delete, exists, select, update
@@ -26,7 +27,9 @@ from carrel.airlock.rules import (
     Status,
     verdict_of,
 )
+from carrel.airlock.rules.differencing import Released
 from carrel.airlock.rules.names import inbox_folder
+from carrel.airlock.rules.sidecar import TableMeta
 from carrel.airlock.service.base import (
     CLEAR_DESKS,
     DELIVER,
@@ -40,6 +43,7 @@ from carrel.airlock.service.base import (
 )
 from carrel.airlock.service.records import load_policy, load_request
 from carrel.airlock.service.releasing import release_record
+from carrel.airlock.service.remembering import read_released, released_before, remember
 from carrel.core.actors import system
 from carrel.core.errors import CarrelError, NotFound, Unavailable
 from carrel.core.ids import new_id
@@ -125,6 +129,7 @@ class AirlockWork(Room):
             open=lambda: self._store.open(request.id, file.stage, file.id),
             policy=policy,
             context=file.context,
+            earlier=partial(self._earlier, request, file, policy),
         )
         for scanner in self._scanners:
             for found in _examined(scanner, subject):
@@ -135,6 +140,25 @@ class AirlockWork(Room):
                     scanner=scanner.name,
                     scanner_version=scanner.version,
                 )
+
+    def _earlier(
+        self, request: AirlockRequest, file: RequestFile, policy: AirlockPolicy, meta: TableMeta
+    ) -> Sequence[Released]:
+        """Return the tables that left before, and those that would leave with this file."""
+        with self._database.read() as connection:
+            before = released_before(connection, request, meta)
+        beside = self._tables(
+            replace(request, files=request.files[: request.files.index(file)]), policy
+        )
+        return [*before, *beside]
+
+    def _tables(self, request: AirlockRequest, policy: AirlockPolicy) -> Sequence[Released]:
+        found = []
+        for file in request.files:
+            if "table" in file.context:
+                with self._store.open(request.id, file.stage, file.id) as content:
+                    found.append(read_released(file, content, policy))
+        return [table for table in found if table is not None]
 
     def _write_findings(
         self, connection: Connection, request: AirlockRequest, findings: Sequence[Finding]
@@ -173,10 +197,15 @@ class AirlockWork(Room):
         request = self._restaged(request, Stage.APPROVED)
         if request.type is Direction.IMPORT:
             self._deliver_import(request)
+            leaving: Sequence[Released] = ()
         else:
             self._verify(request)
+            with self._database.read() as connection:
+                policy = load_policy(connection, request)
+            leaving = self._tables(request, policy)
         with queue.fenced(item) as connection:
             self._write_stage(connection, request, Stage.APPROVED)
+            remember(connection, request, leaving, self._clock.now())
             self._move(connection, self._actor, request, Status.APPROVED, request.status_message)
             if request.type is Direction.EXPORT:
                 self._write_release(connection, request)

@@ -17,8 +17,10 @@ from carrel.airlock.rules import (
     check_who,
 )
 from carrel.airlock.rules.disclosure import Statistic
+from carrel.airlock.rules.formats import TABLES, suffix
 from carrel.airlock.rules.names import clean_name, name_problem
 from carrel.airlock.rules.requests import AUTHOR_ROLES, canonical, digest, manifest_of, part_of
+from carrel.airlock.rules.sidecar import LIMIT_BYTES, SUFFIX, read_sidecar
 from carrel.airlock.service.base import DISCARD, SCAN, TEXT_LIMIT, chunks, limited_text
 from carrel.airlock.service.records import load_request
 from carrel.airlock.service.taking import Taking
@@ -32,6 +34,9 @@ TITLE_LIMIT = 200
 
 NO_JUSTIFICATION = "Business Justifications"
 """What AzureTRE writes where nobody said why; it is not a reason."""
+
+_CLAIMS = frozenset({"acro", "table"})
+"""What came with a file from inside stays with it, whatever its author says of it later."""
 
 
 class AirlockClosed(Denied):
@@ -139,8 +144,30 @@ class Drafting(Taking):
         clean_name(path)
         content: BinaryIO
         uid = self._uid(actor, request.workspace_id)
+        sidecar = self._sidecar(request, path, uid)
         with self._boxes.open_outbox(request.workspace_id, path, uid=uid) as content:
-            return self._take(actor, request, path, chunks(content))
+            return self._take(actor, request, path, chunks(content), sidecar)
+
+    def _sidecar(self, request: AirlockRequest, path: str, uid: int) -> Mapping[str, Any]:
+        """Return what the file beside this one declares of it; nothing if there is none.
+
+        Raises `InvalidRequest` if there is one that cannot be read.
+        """
+        if suffix(path) not in TABLES:
+            return {}
+        try:
+            beside = self._boxes.open_outbox(request.workspace_id, f"{path}{SUFFIX}", uid=uid)
+        except NotFound:
+            return {}
+        with beside:
+            content = beside.read(LIMIT_BYTES + 1)
+        if len(content) > LIMIT_BYTES:
+            raise InvalidRequest(
+                f"{path}{SUFFIX} is larger than {LIMIT_BYTES // 2**20} MiB. Write it with "
+                "carrel_outputs, or remove it.",
+                field="paths",
+            )
+        return {"table": read_sidecar(content).model_dump(mode="json")}
 
     def _uid(self, actor: Actor, workspace_id: str) -> int:
         """Return the host uid that may read what the actor collects."""
@@ -167,8 +194,7 @@ class Drafting(Taking):
         with self._database.write() as connection:
             request = self._editable(connection, actor, request_id, lock=True)
             file = _existing(request, name)
-            if "acro" in file.context:  # what a session says is not the author's to rewrite
-                checked = {**checked, "acro": file.context["acro"]}
+            checked = {**checked, **{key: file.context[key] for key in _CLAIMS & set(file.context)}}
             connection.execute(
                 update(tables.files).where(tables.files.c.id == file.id).values(context=checked)
             )

@@ -1,7 +1,8 @@
 """How does a file get into a draft: who may change it, how much room is there?"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, select
 
@@ -35,8 +36,10 @@ class Taking(Room):
         return request
 
     def _take(
-        self, actor: Actor, request: AirlockRequest, raw_name: str, content: Iterable[bytes]
-    ) -> RequestFile:
+        self, actor: Actor, request: AirlockRequest, raw_name: str, content: Iterable[bytes],
+        claims: Mapping[str, Any] | None = None,
+    ) -> RequestFile:  # fmt: skip
+        """Take a file in, with what came beside it; the words of one that it replaces stay."""
         name, policy = clean_name(raw_name), self._ground.policy
         with self._database.read() as connection:
             room = policy.bytes_limit - _others(connection, request.id, name).size_bytes
@@ -57,7 +60,7 @@ class Taking(Room):
                     stage=Stage.DRAFT,
                     position=old.position if old else others.last + 1,
                     added_at=self._clock.now(),
-                    context=old.context if old else {},
+                    context={**_words(old), **(claims or {})},
                     blake3=stored.blake3,
                 )
                 self._write_file(connection, actor, locked, file, old)
@@ -127,6 +130,12 @@ class Taking(Room):
             size_bytes=file.size_bytes,
             replaces=old.sha256 if old else None,
         )
+
+
+def _words(old: RequestFile | None) -> Mapping[str, Any]:
+    """Return what an author said of a file; not what came with the content that is gone."""
+    kept = old.context if old else {}
+    return {key: kept[key] for key in ("columns", "text") if key in kept}
 
 
 def _check_not_empty(name: str, stored: Stored) -> None:
