@@ -147,10 +147,8 @@ class AirlockWork(Room):
         """Return the tables that left before, and those that would leave with this file."""
         with self._database.read() as connection:
             before = released_before(connection, request, meta)
-        beside = self._tables(
-            replace(request, files=request.files[: request.files.index(file)]), policy
-        )
-        return [*before, *beside]
+        files = request.files[: request.files.index(file)]
+        return [*before, *self._tables(replace(request, files=files), policy)]
 
     def _tables(self, request: AirlockRequest, policy: AirlockPolicy) -> Sequence[Released]:
         found = []

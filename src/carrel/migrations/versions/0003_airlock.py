@@ -13,7 +13,6 @@ def upgrade() -> None:
     """Bring the tables forward; there is no way back but a backup."""
     _stores()
     _uploads()
-    _released_tables()
 
 
 def _stores() -> None:
@@ -58,28 +57,4 @@ def _uploads() -> None:
     )
     op.create_index(
         op.f("ix_airlock_upload_pieces_upload_id"), "airlock_upload_pieces", ["upload_id"]
-    )
-
-
-def _released_tables() -> None:
-    op.create_table(
-        "airlock_released_tables",
-        sa.Column("id", sa.String(length=36), nullable=False),
-        sa.Column("request_id", sa.String(length=36), nullable=False),
-        sa.Column("workspace_id", sa.String(length=36), nullable=False),
-        sa.Column("file", sa.String(), nullable=False),
-        sa.Column("dataset", sa.String(), nullable=False),
-        sa.Column("dataset_version", sa.String(), nullable=False),
-        sa.Column("meta", sa.String(), nullable=False),
-        sa.Column("counts", sa.String(), nullable=False),
-        sa.Column("at", sa.String(length=32), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_airlock_released_tables")),
-    )
-    op.create_index(
-        op.f("ix_airlock_released_tables_request_id"), "airlock_released_tables", ["request_id"]
-    )
-    op.create_index(
-        "ix_airlock_released_tables_dataset",
-        "airlock_released_tables",
-        ["dataset", "dataset_version", "at"],
     )
