@@ -114,6 +114,10 @@ class MemoryRuntime:
         space.refused[path] = refused
         space.private[path] = private_to
 
+    def take_from_outbox(self, workspace_id: str, path: str) -> None:
+        """Let a member remove a file from the outbox."""
+        del self._workspaces[workspace_id].outbox[path]
+
     def listen_as(self, workspace_id: str, port: int, uid: int) -> socket.socket:
         """Let a member's program listen on a port."""
         with self._lock:

@@ -15,6 +15,8 @@ from carrel.core.ids import new_id
 
 _COMPARED = 200
 """Of one dataset version, the newest tables; a check by hand is asked for beyond them."""
+_ELSEWHERE = "a table that another workspace released"
+"""All that is said of it: its name may be a secret of that project."""
 
 
 def remember(
@@ -60,9 +62,9 @@ def released_before(
     found = []
     for row in connection.execute(query):
         mine = row.workspace_id == request.workspace_id
-        where = f"release {row.request_id[:8]}" if mine else "a release of another workspace"
+        name = f"{row.file} of release {row.request_id[:8]}" if mine else _ELSEWHERE
         counts = [Count(**count) for count in row.counts]
-        found.append(Released(f"{row.file} of {where}", TableMeta.model_validate(row.meta), counts))
+        found.append(Released(name, TableMeta.model_validate(row.meta), counts))
     return found[::-1]
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -211,11 +211,16 @@ def ask_to_export(scene: Scene) -> str:
     rosalind.collect(scene.workspace, scene.export, OUTPUTS)
     rosalind.submit(scene.workspace, scene.export)
     findings = chandra.findings(scene.workspace, scene.export)
-    small = [finding for finding in findings if "patients.csv" in str(finding)]
+    small = _flags(findings, "patients.csv")
     check(small, f"The small cells were not flagged; findings: {findings}")
     chandra.send_back(scene.workspace, scene.export, "Small cells: round to 5, suppress below 10.")
     rosalind.wait_for_request(scene.workspace, scene.export, "returned")
     return f"{len(small)} findings, returned to the author"
+
+
+def _flags(findings: Sequence[Mapping[str, Any]], file: str) -> Sequence[Mapping[str, Any]]:
+    """Return the rules a file breaks, without what a person should merely look at."""
+    return [one for one in findings if one["file"] == file and one["severity"] == "flag"]
 
 
 def make_safe(scene: Scene) -> str:
@@ -226,7 +231,7 @@ def make_safe(scene: Scene) -> str:
     rosalind.collect(scene.workspace, scene.export, OUTPUTS)
     scene.sealed = rosalind.submit(scene.workspace, scene.export)
     findings = chandra.findings(scene.workspace, scene.export)
-    small = [finding for finding in findings if "patients.csv" in str(finding)]
+    small = _flags(findings, "patients.csv")
     check(not small, f"The rounded table is still flagged: {small}")
     return f"counts now {printed[-1].strip()}"
 
