@@ -47,6 +47,10 @@ requests = Table(
     Column("seal", Integer, nullable=False),
     Column("manifest_sha256", String(64), nullable=False),
     Column("policy_sha256", String(64), nullable=False),
+    # Of the policy of the newest seal; empty before the first, and in old rows.
+    Column("reviewers", Integer),
+    Column("is_blinded", Boolean),
+    Column("members_may_review", Boolean),
     Index("ix_airlock_requests_workspace", "workspace_id", "created_at"),
     Index("ix_airlock_requests_status", "status", "since"),
 )
@@ -232,4 +236,78 @@ released_tables = Table(
     Column("counts", Json, nullable=False),
     Column("at", Moment, nullable=False),
     Index("ix_airlock_released_tables_dataset", "dataset", "dataset_version", "at"),
+)
+
+policies = Table(
+    "airlock_policies",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("workspace_id", String(36), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("choices", Json, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("account_id", String(64), nullable=False),
+    Column("account_name", String, nullable=False),
+    Column("at", Moment, nullable=False),
+    UniqueConstraint("workspace_id", "version"),
+)
+"""What was decided for a workspace; the newest row is in force, and rows are never changed."""
+
+groups = Table(
+    "airlock_groups",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _request(),
+    Column("name", String, nullable=False),
+    Column("files", Json, nullable=False),
+    Column("context", String, nullable=False),
+    Column("controls", String, nullable=False),
+    Column("changes_at_seal", Integer, nullable=False),
+    UniqueConstraint("request_id", "name"),
+)
+
+votes = Table(
+    "airlock_votes",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _request(),
+    Column("file_id", String(36), ForeignKey("airlock_files.id", ondelete="CASCADE"),
+           nullable=False),
+    Column("reviewer_id", String(64), nullable=False),
+    Column("vote", String(32), nullable=False),
+    Column("seal", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+    UniqueConstraint("file_id", "reviewer_id"),
+)  # fmt: skip
+"""A file that is replaced is a new file: its votes go with the old one."""
+
+submitted_reviews = Table(
+    "airlock_submitted_reviews",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _request(),
+    Column("seal", Integer, nullable=False),
+    Column("reviewer_id", String(64), nullable=False),
+    Column("reviewer_name", String, nullable=False),
+    Column("explanation", String, nullable=False),
+    Column("manifest_sha256", String(64), nullable=False),
+    Column("has_named_seal", Boolean, nullable=False),
+    Column("votes", Json, nullable=False),
+    Column("at", Moment, nullable=False),
+    UniqueConstraint("request_id", "seal", "reviewer_id"),
+)
+"""Reviews as they were submitted; they show in `reviews` once the round has ended."""
+
+comments = Table(
+    "airlock_comments",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    _request(),
+    Column("group_name", String, nullable=False),
+    Column("author_id", String(64), nullable=False),
+    Column("author_name", String, nullable=False),
+    Column("text", String, nullable=False),
+    Column("is_public", Boolean, nullable=False),
+    Column("turn", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
 )

@@ -162,6 +162,12 @@ class AirlockRequest:
     reviews: Sequence[Review] = ()
     history: Sequence[HistoryEntry] = ()
     review_resources: Sequence[ReviewResource] = ()
+    reviewers: int = 1
+    """How many reviews the policy of the newest seal wants."""
+    is_blinded: bool = False
+    """Whether reviewers see nothing of each other until every review is there."""
+    members_may_review: bool = True
+    """Whether owners and researchers of the workspace may review, if they are its reviewers too."""
 
     def file(self, name: str) -> RequestFile | None:
         """Return the file of exactly this name, or None."""
@@ -178,7 +184,8 @@ def part_of(actor: Actor, request: AirlockRequest) -> Who | None:
     roles = actor.roles_in(request.workspace_id)
     if actor.id == request.author_id:
         return Who.AUTHOR if roles & AUTHOR_ROLES else None
-    return Who.REVIEWER if WorkspaceRole.AIRLOCK_MANAGER in roles else None
+    is_excluded = not request.members_may_review and bool(roles & AUTHOR_ROLES)
+    return Who.REVIEWER if WorkspaceRole.AIRLOCK_MANAGER in roles and not is_excluded else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +224,14 @@ class AirlockPolicy:
     rounding_base: int = 5
     reviewers: int = 1
     """How many people other than the author must approve."""
+    blinded: bool = False
+    """Whether reviewers see nothing of each other until every review is there."""
+    members_may_review: bool = True
+    """Whether owners and researchers of the workspace may review others' requests."""
+    context_required: bool = False
+    """Whether every file must be in a group with its context and controls."""
+    service_hours: int = 0
+    """Within so many hours after submission a request should be decided; 0: nothing is promised."""
     file_limit: int = 100
     bytes_limit: int = 2 * 2**30
     export_file_bytes: int = 16 * 2**20

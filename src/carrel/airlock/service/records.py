@@ -182,6 +182,9 @@ def _request(row: _AnyRow) -> AirlockRequest:
         seal=row.seal,
         manifest_sha256=row.manifest_sha256,
         policy_sha256=row.policy_sha256,
+        reviewers=row.reviewers or 1,
+        is_blinded=bool(row.is_blinded),
+        members_may_review=row.members_may_review is not False,
     )
 
 

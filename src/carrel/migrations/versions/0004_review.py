@@ -1,5 +1,7 @@
 """Tables: the airlock's memory of released tables, reviews by two, notices."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -12,6 +14,7 @@ depends_on = None
 def upgrade() -> None:
     """Bring the tables forward; there is no way back but a backup."""
     _released_tables()
+    _reviews()
 
 
 def _released_tables() -> None:
@@ -36,3 +39,93 @@ def _released_tables() -> None:
         "airlock_released_tables",
         ["dataset", "dataset_version", "at"],
     )
+
+
+def _reviews() -> None:
+    with op.batch_alter_table("airlock_requests") as batch:
+        batch.add_column(sa.Column("reviewers", sa.Integer(), nullable=True))
+        batch.add_column(sa.Column("is_blinded", sa.Boolean(), nullable=True))
+        batch.add_column(sa.Column("members_may_review", sa.Boolean(), nullable=True))
+    op.create_table(
+        "airlock_policies",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("workspace_id", sa.String(length=36), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("choices", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("account_id", sa.String(length=64), nullable=False),
+        sa.Column("account_name", sa.String(), nullable=False),
+        sa.Column("at", sa.String(length=32), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_airlock_policies")),
+        sa.UniqueConstraint(
+            "workspace_id", "version", name=op.f("uq_airlock_policies_workspace_id")
+        ),
+    )
+    _of_requests(
+        "airlock_groups",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("files", sa.String(), nullable=False),
+        sa.Column("context", sa.String(), nullable=False),
+        sa.Column("controls", sa.String(), nullable=False),
+        sa.Column("changes_at_seal", sa.Integer(), nullable=False),
+        unique=("request_id", "name"),
+    )
+    _of_requests(
+        "airlock_votes",
+        sa.Column("file_id", sa.String(length=36), nullable=False),
+        sa.Column("reviewer_id", sa.String(length=64), nullable=False),
+        sa.Column("vote", sa.String(length=32), nullable=False),
+        sa.Column("seal", sa.Integer(), nullable=False),
+        sa.Column("at", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["file_id"],
+            ["airlock_files.id"],
+            name=op.f("fk_airlock_votes_file_id_airlock_files"),
+            ondelete="CASCADE",
+        ),
+        unique=("file_id", "reviewer_id"),
+    )
+    _of_requests(
+        "airlock_submitted_reviews",
+        sa.Column("seal", sa.Integer(), nullable=False),
+        sa.Column("reviewer_id", sa.String(length=64), nullable=False),
+        sa.Column("reviewer_name", sa.String(), nullable=False),
+        sa.Column("explanation", sa.String(), nullable=False),
+        sa.Column("manifest_sha256", sa.String(length=64), nullable=False),
+        sa.Column("has_named_seal", sa.Boolean(), nullable=False),
+        sa.Column("votes", sa.String(), nullable=False),
+        sa.Column("at", sa.String(length=32), nullable=False),
+        unique=("request_id", "seal", "reviewer_id"),
+    )
+    _of_requests(
+        "airlock_comments",
+        sa.Column("group_name", sa.String(), nullable=False),
+        sa.Column("author_id", sa.String(length=64), nullable=False),
+        sa.Column("author_name", sa.String(), nullable=False),
+        sa.Column("text", sa.String(), nullable=False),
+        sa.Column("is_public", sa.Boolean(), nullable=False),
+        sa.Column("turn", sa.Integer(), nullable=False),
+        sa.Column("at", sa.String(length=32), nullable=False),
+    )
+
+
+def _of_requests(
+    name: str, *columns: sa.Column[Any] | sa.Constraint, unique: tuple[str, ...] = ()
+) -> None:
+    """Make a table whose rows belong to a request and go with it."""
+    named = [sa.UniqueConstraint(*unique, name=op.f(f"uq_{name}_{unique[0]}"))] if unique else []
+    op.create_table(
+        name,
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("request_id", sa.String(length=36), nullable=False),
+        *columns,
+        sa.ForeignKeyConstraint(
+            ["request_id"],
+            ["airlock_requests.id"],
+            name=op.f(f"fk_{name}_request_id_airlock_requests"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f(f"pk_{name}")),
+        *named,
+    )
+    op.create_index(op.f(f"ix_{name}_request_id"), name, ["request_id"])
