@@ -73,6 +73,8 @@ class Airlock(Drafting, Adopting, Reviewing, Releasing, Linking, Uploading, Revi
             payload = {"request": request_id, "workspace": workspace_id}
             self._queue.put(connection, DISCARD, work_key(request_id), payload)
         connection.execute(delete(table).where(table.c.workspace_id == workspace_id))
+        kept = tables.policies
+        connection.execute(delete(kept).where(kept.c.workspace_id == workspace_id))
         self._audit.append(
             connection,
             system("airlock"),

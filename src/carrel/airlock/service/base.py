@@ -19,7 +19,8 @@ from carrel.airlock.rules import (
     check_move,
 )
 from carrel.airlock.rules.requests import part_of
-from carrel.airlock.service.records import load_request, no_request
+from carrel.airlock.rules.states import IllegalMove
+from carrel.airlock.service.records import count_approvals, load_request, no_request
 from carrel.core.actors import Actor
 from carrel.core.errors import Conflict, InvalidRequest, OutsideFailure
 from carrel.core.ids import new_etag, new_id
@@ -109,6 +110,8 @@ class Room:
         Raises `IllegalTransition`, `Denied`, or `Conflict` if somebody was faster.
         """
         check_move(request.status, new, part_of(actor, request))
+        if new in {Status.APPROVING, Status.REJECTING}:
+            check_reviewed(connection, request, new)
         now = self._clock.now()
         self._change(
             connection,
@@ -195,6 +198,20 @@ class Room:
             for file, content in opened:
                 check_seal(file, content)
             yield opened
+
+
+def check_reviewed(connection: Connection, request: AirlockRequest, new: Status) -> None:
+    """Raise `IllegalMove` unless the reviews are there that the policy of the seal wants.
+
+    Whoever calls has asked already; this is asked of the rows, at the one place where all pass.
+    """
+    is_ready = request.reviewers == 1 or request.status is Status.REVIEWED
+    needed = request.reviewers if new is Status.APPROVING else 0
+    if not is_ready or count_approvals(connection, request) < needed:
+        raise IllegalMove(
+            f"This request needs {request.reviewers} reviews by people other than its author "
+            "before it can be decided. Submit yours, or wait for the others."
+        )
 
 
 def limited_text(text: str, field: str) -> str:

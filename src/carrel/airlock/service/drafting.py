@@ -9,6 +9,7 @@ from sqlalchemy import Connection, delete, update
 from carrel.airlock import tables
 from carrel.airlock.rules import (
     EDITABLE,
+    AirlockPolicy,
     AirlockRequest,
     Direction,
     RequestFile,
@@ -22,7 +23,10 @@ from carrel.airlock.rules.names import clean_name, name_problem
 from carrel.airlock.rules.requests import AUTHOR_ROLES, canonical, digest, manifest_of, part_of
 from carrel.airlock.rules.sidecar import LIMIT_BYTES, SUFFIX, read_sidecar
 from carrel.airlock.service.base import DISCARD, SCAN, TEXT_LIMIT, chunks, limited_text
+from carrel.airlock.service.commenting import load_comments, load_groups
+from carrel.airlock.service.policies import Policing
 from carrel.airlock.service.records import load_request
+from carrel.airlock.service.rounds import unanswered_groups, undescribed_files
 from carrel.airlock.service.taking import Taking
 from carrel.core.actors import Actor
 from carrel.core.errors import Conflict, Denied, InvalidRequest, NotFound
@@ -46,7 +50,7 @@ class AirlockClosed(Denied):
     code = "airlock_closed"
 
 
-class Drafting(Taking):
+class Drafting(Taking, Policing):
     """The author's use cases."""
 
     def create(
@@ -210,7 +214,10 @@ class Drafting(Taking):
             if request.status in EDITABLE:
                 self._check_enabled(request.workspace_id)
                 _check_complete(request)
-            self._seal(connection, actor, request)
+            policy = self._workspace_policy(connection, request.workspace_id).policy
+            if request.status in EDITABLE:
+                _check_explained(connection, request, policy)
+            self._seal(connection, actor, request, policy)
             self._put_work(connection, SCAN, request)
             mine = tables.blocks.c.request_id == request.id
             connection.execute(delete(tables.blocks).where(mine))
@@ -218,8 +225,10 @@ class Drafting(Taking):
             connection.execute(delete(tables.uploads).where(begun))
             return load_request(connection, request_id)
 
-    def _seal(self, connection: Connection, actor: Actor, request: AirlockRequest) -> None:
-        policy, number = self._ground.policy, request.seal + 1
+    def _seal(
+        self, connection: Connection, actor: Actor, request: AirlockRequest, policy: AirlockPolicy
+    ) -> None:
+        number = request.seal + 1
         manifest = manifest_of(request, number, request.files)
         self._move(
             connection,
@@ -229,6 +238,9 @@ class Drafting(Taking):
             seal=number,
             manifest_sha256=digest(manifest),
             policy_sha256=policy.sha256,
+            reviewers=policy.reviewers,
+            is_blinded=policy.blinded,
+            members_may_review=policy.members_may_review,
         )
         connection.execute(
             tables.seals.insert(),
@@ -320,4 +332,23 @@ def _check_complete(request: AirlockRequest) -> None:
     if request.justification in {"", NO_JUSTIFICATION}:
         raise InvalidRequest(
             "Say why these files should cross: fill in the justification.", field="justification"
+        )
+
+
+def _check_explained(
+    connection: Connection, request: AirlockRequest, policy: AirlockPolicy
+) -> None:
+    """Raise `InvalidRequest` unless what the policy and the last review ask for was said."""
+    groups = load_groups(connection, request)
+    if policy.context_required and (bare := undescribed_files(request, groups)):
+        raise InvalidRequest(
+            f"Put every file into a group, and say of each group what it shows (context) and what "
+            f"protects people (controls); {bare[0][:200]!a} has none yet.",
+            field="groups",
+        )
+    if silent := unanswered_groups(groups, load_comments(connection, request), request):
+        raise InvalidRequest(
+            f"Changes were requested in the group {silent[0][:100]!a}. Say in a comment on it what "
+            "you did; then submit.",
+            field="comments",
         )

@@ -6,7 +6,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, func, not_, or_, select
 
 from carrel.airlock import tables
 from carrel.airlock.rules import (
@@ -125,6 +125,18 @@ def load_seal(connection: Connection, request_id: str, seal: int) -> Row[Any]:
 def load_policy(connection: Connection, request: AirlockRequest) -> AirlockPolicy:
     """Return the rules that a request was sealed under, whatever is in force now."""
     return AirlockPolicy.sealed(load_seal(connection, request.id, request.seal).policy)
+
+
+def count_approvals(connection: Connection, request: AirlockRequest) -> int:
+    """Return how many people other than the author approved the newest seal."""
+    table = tables.reviews
+    query = select(func.count(func.distinct(table.c.reviewer_id))).where(
+        table.c.request_id == request.id,
+        table.c.seal == request.seal,
+        table.c.decision == "approved",
+        table.c.reviewer_id != request.author_id,
+    )
+    return int(connection.execute(query).scalar_one())
 
 
 def _completed(connection: Connection, rows: Sequence[_AnyRow]) -> list[AirlockRequest]:

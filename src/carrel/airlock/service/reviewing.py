@@ -20,11 +20,11 @@ from carrel.airlock.rules import (
     verdict_of,
 )
 from carrel.airlock.rules.requests import part_of
+from carrel.airlock.rules.reviews import Decision, Vote
 from carrel.airlock.service.base import (
     DELIVER,
     FILE_AWAY,
     WITHDRAW,
-    Room,
     check_seal,
     limited_text,
 )
@@ -36,6 +36,7 @@ from carrel.airlock.service.records import (
     load_seal,
     page_requests,
 )
+from carrel.airlock.service.rounds import Rounds, Standing, check_approved, check_seen
 from carrel.core.actors import Actor, WorkspaceRole
 from carrel.core.errors import Conflict, InvalidRequest, NotFound
 from carrel.core.ids import new_id
@@ -45,7 +46,7 @@ VIEWABLE = UNDER_REVIEW | {Status.APPROVED, Status.REJECTED, Status.REVOKED}
 """Where a reviewer may look into the sealed files."""
 
 
-class Reviewing(Room):
+class Reviewing(Rounds):
     """The use cases of everybody who looks, and of the reviewer."""
 
     def get(self, actor: Actor, request_id: str) -> AirlockRequest:
@@ -149,36 +150,98 @@ class Reviewing(Room):
     ) -> AirlockRequest:  # fmt: skip
         """Decide about the seal that was seen. Never by its author, whatever their roles.
 
-        Without a manifest it is about the seal in force now, and the review says so. Raises
-        `Conflict` if the seal in force is another one than was seen.
+        Without a manifest it is about the seal in force now, and the review says so. Where the
+        policy wants several reviews it is one of them, with the same vote on every file; once all
+        are there, a reviewer's second call decides. Raises `Conflict` if the seal in force is
+        another one than was seen.
         """
-        new = Status.APPROVING if approve else Status.REJECTING
         with self._database.write() as connection:
             request = self._visible(connection, actor, request_id, lock=True)
             check_who(Who.REVIEWER, part_of(actor, request))
-            check_move(request.status, new, Who.REVIEWER)
-            if seen_manifest_sha256 not in {None, request.manifest_sha256}:
-                raise Conflict(
-                    "The files you saw are not the files sealed now. Reload the request and look "
-                    "again."
-                )
-            reason = self._reason(connection, request, approve, explanation)
+            check_seen_after_move(request, approve=approve, seen=seen_manifest_sha256)
             has_named = seen_manifest_sha256 is not None
-            decision = "approved" if approve else "rejected"
-            self._vote(connection, actor, request, decision, reason, has_named_seal=has_named)
-            self._move(connection, actor, request, new, reason)
-            self._put_work(connection, DELIVER if approve else FILE_AWAY, request)
+            decision = Decision.APPROVE if approve else Decision.REJECT
+            has_submitted = actor.id in self._submitters(connection, request)
+            if request.reviewers == 1 or has_submitted:
+                self._decide(connection, actor, request, decision, explanation, has_named=has_named)
+            else:
+                said = self._reason(connection, request, approve, explanation)
+                vote = Vote.APPROVED if approve else Vote.CHANGES_REQUESTED
+                self._vote_on_all(connection, actor, request, vote, said)
+                self._submit_review(connection, actor, request, said, has_named_seal=has_named)
             return load_request(connection, request_id)
 
-    def return_to_author(self, actor: Actor, request_id: str, explanation: str) -> AirlockRequest:
-        """Give a request back to its author, who may change it and submit again."""
+    def decide(
+        self, actor: Actor, request_id: str, decision: Decision, explanation: str,
+        seen_manifest_sha256: str | None = None,
+    ) -> AirlockRequest:  # fmt: skip
+        """Do what the reviews amount to: approve only what they approve, else return or reject."""
+        if decision is Decision.RETURN:
+            return self.return_to_author(
+                actor, request_id, explanation, seen_manifest_sha256=seen_manifest_sha256
+            )
+        with self._database.write() as connection:
+            request = self._visible(connection, actor, request_id, lock=True)
+            check_who(Who.REVIEWER, part_of(actor, request))
+            check_seen(request, seen_manifest_sha256)
+            has_named = seen_manifest_sha256 is not None
+            self._decide(connection, actor, request, decision, explanation, has_named=has_named)
+            return load_request(connection, request_id)
+
+    def _decide(
+        self, connection: Connection, actor: Actor, request: AirlockRequest, decision: Decision,
+        explanation: str, *, has_named: bool,
+    ) -> None:  # fmt: skip
+        approve = decision is Decision.APPROVE
+        new = Status.APPROVING if approve else Status.REJECTING
+        check_move(request.status, new, Who.REVIEWER)
+        reason = self._reason(connection, request, approve, explanation)
+        word = "approved" if approve else "rejected"
+        standing = self._standing(connection, request)
+        if request.status is Status.REVIEWED:
+            if approve:
+                check_approved(standing)
+            self._publish_reviews(connection, standing)
+        if not (approve and actor.id in standing.round.submitted):
+            self._vote(connection, actor, request, word, reason, has_named_seal=has_named)
+        self._move(connection, actor, request, new, reason)
+        self._record_votes(connection, actor, standing)
+        self._put_work(connection, DELIVER if approve else FILE_AWAY, request)
+
+    def return_to_author(
+        self, actor: Actor, request_id: str, explanation: str, *,
+        seen_manifest_sha256: str | None = None,
+    ) -> AirlockRequest:  # fmt: skip
+        """Give a request back to its author, who may change it and submit again.
+
+        Before every review is there this ends the round: votes and comments of it go.
+        """
         reason = _required(explanation, "Say what the author should change.")
         with self._database.write() as connection:
             request = self._visible(connection, actor, request_id, lock=True)
             check_who(Who.REVIEWER, part_of(actor, request))
+            check_seen(request, seen_manifest_sha256)
+            check_move(request.status, Status.RETURNED, Who.REVIEWER)
+            standing = self._standing(connection, request)
+            self._close_round(connection, actor, request)
+            if request.status is Status.REVIEWED:
+                self._publish_reviews(connection, standing)
+                self._record_votes(connection, actor, standing)
             self._move(connection, actor, request, Status.RETURNED, reason)
             self._vote(connection, actor, request, "returned", reason)
             return load_request(connection, request_id)
+
+    def _record_votes(self, connection: Connection, actor: Actor, standing: Standing) -> None:
+        """Write into the audit record who voted how, now that the round has ended."""
+        if not standing.submitted:
+            return
+        names = {file.id: file.name for file in standing.request.files}
+        votes = {
+            who: {names[file]: vote.value for file, vote in cast.items() if file in names}
+            for who, cast in standing.round.votes.items()
+            if who in standing.round.submitted
+        }
+        self._record(connection, actor, "reviews_ended", standing.request, votes=votes)
 
     def revoke(self, actor: Actor, request_id: str, reason: str) -> AirlockRequest:
         """Withdraw an approval: no more tickets; an import is taken out of the inbox."""
@@ -229,6 +292,14 @@ class Reviewing(Room):
                 "has_named_seal": has_named_seal,
             },
         )
+
+
+def check_seen_after_move(request: AirlockRequest, *, approve: bool, seen: str | None) -> None:
+    """Raise unless the request can be decided, then unless what was seen is sealed now."""
+    if request.status not in UNDER_REVIEW:
+        new = Status.APPROVING if approve else Status.REJECTING
+        check_move(request.status, new, Who.REVIEWER)
+    check_seen(request, seen)
 
 
 def _required(explanation: str, sentence: str) -> str:

@@ -42,10 +42,9 @@ def _released_tables() -> None:
 
 
 def _reviews() -> None:
-    with op.batch_alter_table("airlock_requests") as batch:
-        batch.add_column(sa.Column("reviewers", sa.Integer(), nullable=True))
-        batch.add_column(sa.Column("is_blinded", sa.Boolean(), nullable=True))
-        batch.add_column(sa.Column("members_may_review", sa.Boolean(), nullable=True))
+    op.add_column("airlock_requests", sa.Column("reviewers", sa.Integer()))
+    op.add_column("airlock_requests", sa.Column("is_blinded", sa.Boolean()))
+    op.add_column("airlock_requests", sa.Column("members_may_review", sa.Boolean()))
     op.create_table(
         "airlock_policies",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -58,7 +57,7 @@ def _reviews() -> None:
         sa.Column("at", sa.String(length=32), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_airlock_policies")),
         sa.UniqueConstraint(
-            "workspace_id", "version", name=op.f("uq_airlock_policies_workspace_id")
+            "workspace_id", "version", name=op.f("uq_airlock_policies_workspace_id_version")
         ),
     )
     _of_requests(
@@ -113,7 +112,8 @@ def _of_requests(
     name: str, *columns: sa.Column[Any] | sa.Constraint, unique: tuple[str, ...] = ()
 ) -> None:
     """Make a table whose rows belong to a request and go with it."""
-    named = [sa.UniqueConstraint(*unique, name=op.f(f"uq_{name}_{unique[0]}"))] if unique else []
+    unique_name = op.f(f"uq_{name}_{'_'.join(unique)}")
+    named = [sa.UniqueConstraint(*unique, name=unique_name)] if unique else []
     op.create_table(
         name,
         sa.Column("id", sa.String(length=36), nullable=False),
