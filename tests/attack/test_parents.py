@@ -197,6 +197,11 @@ def fill(world: World, owner: str, researcher: str) -> str:
             (researcher, "POST", f"{requests}/{request}/uploads", {"headers": begun})
         )
         world.note(f"{REQUEST}/uploads/{{upload_id}}", space, request, made.json()["id"])
+        (made,) = world.ask(
+            (researcher, "POST", f"{requests}/{request}/comments", {"json": {"text": "Mine"}})
+        )
+        comment = made.json()["comment"]["id"]
+        world.note(f"{REQUEST}/comments/{{comment_id}}", space, request, comment)
         put = f"{requests}/{request}/files/results.csv"
         (answer,) = world.ask((researcher, "PUT", put, {"content": b"a,b\n1,2\n"}))
         assert answer.status_code == 201, answer.text

@@ -78,7 +78,65 @@ _UPLOAD = thing(
         "finished": {"type": "boolean"},
     }
 )
+_COMMENT = thing(
+    {
+        "id": UUID,
+        "group": TEXT,
+        "author": _PERSON,
+        "text": TEXT,
+        "public": {"type": "boolean"},
+        "turn": COUNT,
+        "when": TIME,
+    }
+)
+_GROUP = thing(
+    {
+        "name": TEXT,
+        "files": many(TEXT),
+        "context": TEXT,
+        "controls": TEXT,
+        "changesRequested": {"type": "boolean"},
+    }
+)
+_BENCH = thing(
+    {
+        "status": TEXT,
+        "turn": choice("author", "independent", "consolidating", "over"),
+        "reviewers": COUNT,
+        "blinded": {"type": "boolean"},
+        "manifestSha256": OPTIONAL_TEXT,
+        "policySha256": OPTIONAL_TEXT,
+        "outcome": OPTIONAL_TEXT,
+        "files": many(OPEN),
+        "removed": many(TEXT),
+        "submitted": many(OPEN),
+        "groups": many(_GROUP),
+        "comments": many(_COMMENT),
+        "earlierReleases": many(OPEN),
+        "sealedWhen": {"type": ["number", "null"]},
+        "dueWhen": {"type": ["number", "null"]},
+        "may": many(choice("vote", "submit", "comment", "decide")),
+    }
+)
+_POLICY = thing(
+    {
+        "policy": OPEN,
+        "version": COUNT,
+        "sha256": TEXT,
+        "decidedBy": OPTIONAL_TEXT,
+        "decidedWhen": {"type": ["number", "null"]},
+    }
+)
 ANSWERS: Mapping[str, Schema] = {
+    "show_airlock_policy": _POLICY,
+    "write_airlock_policy": _POLICY,
+    "show_bench": _BENCH,
+    "cast_vote": _BENCH,
+    "write_group": listing("groups", _GROUP),
+    "add_comment": thing({"comment": _COMMENT}),
+    "publish_comment": thing({"comment": _COMMENT}),
+    "submit_review": _ONE,
+    "decide_request": _ONE,
     "create_request": _ONE,
     "list_requests": listing("airlockRequests", _ONE),
     "list_my_requests": many(ref("AirlockRequest")),
@@ -109,6 +167,20 @@ MEDIA: Mapping[str, tuple[str, ...]] = {
     "download_release": ("application/octet-stream", "application/zip", "application/x-tar"),
 }
 EXAMPLES: Mapping[str, Any] = {
+    "write_airlock_policy": {"version": 0, "reviewers": 2, "blinded": True},
+    "write_group": {
+        "files": ["table2.csv"],
+        "context": "Pupils by school.",
+        "controls": "Rounded to 5.",
+    },
+    "cast_vote": {"file": "table2.csv", "vote": "approved"},
+    "add_comment": {"text": "Row 3 is small.", "group": "Tables", "public": True},
+    "submit_review": {"explanation": "No small counts.", "manifestSha256": "0" * 64},
+    "decide_request": {
+        "decision": "approve",
+        "explanation": "Both agree.",
+        "manifestSha256": "0" * 64,
+    },
     "create_request": {
         "type": "export",
         "title": "Table 2",

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import typer
 from rich.progress import Progress
 
-from carrel.cli import client, properties, refer, requests, transfer, uploads
+from carrel.cli import client, properties, refer, requests, reviews, transfer, uploads
 from carrel.cli.output import (
     JsonFlag,
     fields,
@@ -33,8 +33,6 @@ OwnWords = Annotated[
     ),
 ]
 FileName = Annotated[str, typer.Argument(help="Name of the file in the request.")]
-_SEEN_LEAST = 12
-"""So many characters of a manifest's hash stand for it."""
 
 
 @app.command("list")
@@ -257,10 +255,7 @@ def review(
     workspace: Reference,
     request: RequestId,
     approve: Annotated[bool, typer.Option("--approve/--reject", help="Your decision.")],
-    manifest: Annotated[
-        str,
-        typer.Option(help="SHA-256 of the manifest that you looked at (see show), or its start."),
-    ],
+    manifest: reviews.Manifest,
     explanation: OwnWords = "",
     json: JsonFlag = False,
 ) -> None:
@@ -268,7 +263,7 @@ def review(
     api = client.signed_in()
     path = requests.path_of(api, workspace, request)
     in_force = api.get(path)["airlockRequest"].get("manifestSha256")
-    seen = _seen_manifest(manifest, in_force)
+    seen = reviews.seen_manifest(manifest, in_force)
     body = {"approval": approve, "decisionExplanation": explanation, "manifestSha256": seen}
     _display(api.post(f"{path}/review", body), as_json=json)
 
@@ -327,24 +322,6 @@ def download(
     show(result, as_json=json, human=lambda _console: typer.echo(target))
 
 
-def _seen_manifest(seen: str, in_force: str | None) -> str:
-    """Return the whole hash that the reviewer saw. Raises `Conflict` if it is not in force."""
-    seen = seen.strip().lower()
-    if len(seen) < _SEEN_LEAST:
-        raise InvalidRequest(
-            f"Give at least {_SEEN_LEAST} characters of the manifest that you looked at. "
-            "See: carrel airlock show"
-        )
-    if in_force is None:
-        return seen  # the TRE says why there is nothing to decide
-    if not in_force.startswith(seen):
-        raise Conflict(
-            "Another seal is in force now than the one you looked at. "
-            "Look at the files again: carrel airlock show, findings and view"
-        )
-    return in_force
-
-
 def _move(workspace: str, request: str, verb: str, body: dict[str, Any], *, as_json: bool) -> None:
     api = client.signed_in()
     _display(api.post(f"{requests.path_of(api, workspace, request)}/{verb}", body), as_json=as_json)
@@ -377,5 +354,5 @@ def _absolute(api: client.Api, url: str) -> str:
     return url if url.startswith("https://") else f"{api.url}{url}"
 
 
-for _name, _command in requests.COMMANDS.items():
+for _name, _command in {**requests.COMMANDS, **reviews.COMMANDS}.items():
     app.command(_name)(_command)

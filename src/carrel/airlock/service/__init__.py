@@ -24,7 +24,8 @@ __all__ = ["Airlock", "OpenRelease"]
 class Airlock(Drafting, Adopting, Reviewing, Releasing, Linking, Uploading, ReviewDesks):
     """The use cases of the airlock; with `work.py` the only writer of its tables.
 
-    `drafting.py` and `adopting.py` are the author's part, `reviewing.py` the reviewer's,
+    `drafting.py` and `adopting.py` are the author's part, `reviewing.py` the reviewer's (with
+    `commenting.py`, `rounds.py` and `bench.py` for several), `policies.py` the administrator's,
     `releasing.py` lets an approved export out, `linking.py` serves programs by links, `desks.py`
     review resources.
     """

@@ -28,6 +28,7 @@ from carrel.airlock.service.base import (
     check_seal,
     limited_text,
 )
+from carrel.airlock.service.bench import Benches
 from carrel.airlock.service.records import (
     RequestOrder,
     load_findings,
@@ -36,7 +37,7 @@ from carrel.airlock.service.records import (
     load_seal,
     page_requests,
 )
-from carrel.airlock.service.rounds import Rounds, Standing, check_approved, check_seen
+from carrel.airlock.service.rounds import Standing, check_approved, check_seen
 from carrel.core.actors import Actor, WorkspaceRole
 from carrel.core.errors import Conflict, InvalidRequest, NotFound
 from carrel.core.ids import new_id
@@ -46,7 +47,7 @@ VIEWABLE = UNDER_REVIEW | {Status.APPROVED, Status.REJECTED, Status.REVOKED}
 """Where a reviewer may look into the sealed files."""
 
 
-class Reviewing(Rounds):
+class Reviewing(Benches):
     """The use cases of everybody who looks, and of the reviewer."""
 
     def get(self, actor: Actor, request_id: str) -> AirlockRequest:
@@ -223,7 +224,7 @@ class Reviewing(Rounds):
             check_seen(request, seen_manifest_sha256)
             check_move(request.status, Status.RETURNED, Who.REVIEWER)
             standing = self._standing(connection, request)
-            self._close_round(connection, actor, request)
+            self._close_round(connection, request)
             if request.status is Status.REVIEWED:
                 self._publish_reviews(connection, standing)
                 self._record_votes(connection, actor, standing)

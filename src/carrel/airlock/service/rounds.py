@@ -22,6 +22,7 @@ from carrel.airlock.rules.reviews import (
 )
 from carrel.airlock.service.base import limited_text
 from carrel.airlock.service.commenting import Commenting, keep_comment, load_comments, load_groups
+from carrel.airlock.service.policies import Policing
 from carrel.airlock.service.records import load_request
 from carrel.core.actors import Actor
 from carrel.core.errors import Conflict, InvalidRequest, NotFound
@@ -39,7 +40,7 @@ class Standing:
     comments: Sequence[Comment]
 
 
-class Rounds(Commenting):
+class Rounds(Commenting, Policing):
     """The use cases of reviewers among themselves."""
 
     def cast_vote(self, actor: Actor, request_id: str, name: str, vote: Vote | None) -> None:
@@ -197,7 +198,7 @@ class Rounds(Commenting):
 
     # The end of a round ------------------------------------------------------------------------
 
-    def _close_round(self, connection: Connection, actor: Actor, request: AirlockRequest) -> None:
+    def _close_round(self, connection: Connection, request: AirlockRequest) -> None:
         """Give the round back to the author: after the agreement, or early.
 
         After it, each group of which changes are requested must have a public comment, which the
