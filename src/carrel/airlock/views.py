@@ -24,6 +24,7 @@ from carrel.airlock.rules.disclosure import ResultTable, UnreadableTableError, p
 from carrel.airlock.rules.formats import IMAGES, TABLES, suffix
 from carrel.airlock.rules.requests import part_of
 from carrel.airlock.service import Airlock
+from carrel.airlock.service.bench import Bench, BenchFile
 from carrel.airlock.service.reviewing import VIEWABLE
 from carrel.core.actors import Actor, WorkspaceRole
 from carrel.runtime.ports import OutboxFile
@@ -73,6 +74,8 @@ class RequestView:
     outbox: Sequence[OutboxFile]
     is_author: bool
     may_release: bool
+    bench: Bench
+    actor_id: str
 
     @property
     def is_editable(self) -> bool:
@@ -88,6 +91,21 @@ class RequestView:
     def may_read(self) -> bool:
         """Whether this person may look into the sealed files."""
         return self.part is Who.REVIEWER and self.request.status in VIEWABLE
+
+    @property
+    def group_options(self) -> list[tuple[str, str]]:
+        """The groups of files, as a field offers them."""
+        return [(group.name, group.name) for group in self.bench.groups]
+
+    @property
+    def file_options(self) -> list[tuple[str, str]]:
+        """The files, as a field offers them."""
+        return [(file.name, file.name) for file in self.request.files]
+
+    @property
+    def decides_alone(self) -> bool:
+        """Whether this person reviews and decides in one."""
+        return self.request.reviewers == 1 and self.request.status is Status.IN_REVIEW
 
     def verdict(self, name: str) -> Severity:
         """Return the heaviest thing that was found in a file."""
@@ -116,10 +134,33 @@ def request_view(airlock: Airlock, actor: Actor, request: AirlockRequest) -> Req
         findings=by_file,
         outbox=airlock.list_outbox(actor, request.workspace_id) if collects else [],
         is_author=actor.id == request.author_id,
+        bench=airlock.bench(actor, request.id),
+        actor_id=actor.id,
         may_release=request.type is Direction.EXPORT
         and request.status is Status.APPROVED
         and (part is Who.AUTHOR or is_owner),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one file stands among the files of its request."""
+
+    file: BenchFile | None
+    number: int
+    before: str
+    """Name of the file before it; empty for the first."""
+    after: str
+
+
+def place_of(bench: Bench, name: str) -> Place:
+    """Return what comes before and after a file at the bench."""
+    names = [file.name for file in bench.files]
+    if name not in names:
+        return Place(None, 0, "", "")
+    at = names.index(name)
+    before = names[at - 1] if at else ""
+    return Place(bench.files[at], at + 1, before, names[at + 1] if at + 1 < len(names) else "")
 
 
 @dataclass(frozen=True, slots=True)

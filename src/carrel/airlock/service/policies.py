@@ -40,6 +40,11 @@ class Policing(Room):
         with self._database.read() as connection:
             return self._workspace_policy(connection, workspace_id)
 
+    def name_for(self, actor: Actor, workspace_id: str) -> str:
+        """Return what people call a workspace, to its members and to administrators."""
+        self._check_known(actor, workspace_id)
+        return self._ground.policies.display_name(workspace_id)
+
     def write_policy(
         self, actor: Actor, workspace_id: str, choices: PolicyChoices, *, seen_version: int
     ) -> WorkspacePolicy:

@@ -1,6 +1,5 @@
-"""Which pages show the airlock? Lists, a new request, the request, one file, the download."""
+"""Which pages show requests? Lists, a new request, the request, one file, the download."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,14 +9,16 @@ from starlette.responses import Response
 
 from carrel.airlock import views
 from carrel.airlock.binding import AirlockDep, Bound, BoundDep, check_form_size
+from carrel.airlock.pages.showing import changed, draw, errors_of, path_of
 from carrel.airlock.routes import download_answer
-from carrel.airlock.rules import AirlockRequest, Direction
+from carrel.airlock.rules import Direction, Status
 from carrel.airlock.rules.requests import AUTHOR_ROLES
+from carrel.airlock.rules.reviews import Decision
 from carrel.airlock.service import Airlock
 from carrel.airlock.service.base import chunks
 from carrel.core.actors import Actor
 from carrel.core.errors import CarrelError, Denied, InvalidRequest, NotFound
-from carrel.core.web import ActorDep, FormDep, accepts_uploads, render, see_other, typed
+from carrel.core.web import ActorDep, FormDep, accepts_uploads, render, typed
 
 router = APIRouter()
 
@@ -96,7 +97,7 @@ def create(request: Request, desk: RaisingDep, form: FormDep) -> Response:
     except (InvalidRequest, Denied) as error:
         return _new(request, desk, form, error)
     mine = Bound(desk.airlock, desk.actor, made)
-    return _changed(request, mine, lambda: _add_files(mine, form))
+    return changed(request, mine, lambda: _add_files(mine, form))
 
 
 def _new(
@@ -117,7 +118,7 @@ def _new(
         chosen=form.getlist("paths") if form else [],
         title=typed(form, "title") if form else "",
         justification=typed(form, "justification") if form else "",
-        errors=_errors(error),
+        errors=errors_of(error),
         limits=desk.airlock.policy,
     )
 
@@ -128,7 +129,7 @@ def _new(
 @router.get(_REQUEST)
 def show_request(request: Request, bound: BoundDep) -> Response:
     """Show a request: files, findings, what one may do now, history."""
-    return _page(request, bound)
+    return draw(request, bound)
 
 
 @router.get(f"{_REQUEST}/status")
@@ -142,20 +143,20 @@ def follow(bound: BoundDep, version: int = -1) -> Response:
 @accepts_uploads
 def add_files(request: Request, bound: BoundDep, form: FormDep) -> Response:
     """Take more files into a draft: uploads for an import, paths of the outbox for an export."""
-    return _changed(request, bound, lambda: _add_files(bound, form, required=True))
+    return changed(request, bound, lambda: _add_files(bound, form, required=True))
 
 
 @router.post(f"{_REQUEST}/remove")
 def remove_file(request: Request, bound: BoundDep, form: FormDep) -> Response:
     """Take a file out of a draft."""
     name = typed(form, "name")
-    return _changed(request, bound, lambda: bound.airlock.remove_file(bound.actor, bound.id, name))
+    return changed(request, bound, lambda: bound.airlock.remove_file(bound.actor, bound.id, name))
 
 
 @router.post(f"{_REQUEST}/amend")
 def amend(request: Request, bound: BoundDep, form: FormDep) -> Response:
     """Write title and justification anew."""
-    return _changed(
+    return changed(
         request,
         bound,
         lambda: bound.airlock.amend(
@@ -170,26 +171,30 @@ def amend(request: Request, bound: BoundDep, form: FormDep) -> Response:
 @router.post(f"{_REQUEST}/submit")
 def submit(request: Request, bound: BoundDep) -> Response:
     """Seal the files and start the scanners."""
-    return _changed(request, bound, lambda: bound.airlock.submit(bound.actor, bound.id))
+    return changed(request, bound, lambda: bound.airlock.submit(bound.actor, bound.id))
 
 
 @router.post(f"{_REQUEST}/cancel")
 def cancel(request: Request, bound: BoundDep) -> Response:
     """Withdraw a request."""
-    return _changed(request, bound, lambda: bound.airlock.cancel(bound.actor, bound.id))
+    return changed(request, bound, lambda: bound.airlock.cancel(bound.actor, bound.id))
 
 
 @router.post(f"{_REQUEST}/decide")
 def decide(request: Request, bound: BoundDep, form: FormDep) -> Response:
     """Approve, return or reject what was seen."""
-    return _changed(request, bound, lambda: _decide(bound, form))
+    return changed(request, bound, lambda: _decide(bound, form))
 
 
 def _decide(bound: Bound, form: FormData) -> None:
     decision, explanation = typed(form, "decision"), typed(form, "explanation")
     if decision == "return":
         bound.airlock.return_to_author(bound.actor, bound.id, explanation)
-    elif decision in {"approve", "reject"}:
+    elif decision in {"approve", "reject"} and bound.request.status is Status.REVIEWED:
+        bound.airlock.decide(
+            bound.actor, bound.id, Decision(decision), explanation, typed(form, "seen")
+        )
+    elif decision in {"approve", "reject"} and bound.request.reviewers == 1:
         bound.airlock.review(
             bound.actor,
             bound.id,
@@ -205,7 +210,7 @@ def _decide(bound: Bound, form: FormData) -> None:
 def revoke(request: Request, bound: BoundDep, form: FormDep) -> Response:
     """Withdraw an approval."""
     reason = typed(form, "explanation")
-    return _changed(request, bound, lambda: bound.airlock.revoke(bound.actor, bound.id, reason))
+    return changed(request, bound, lambda: bound.airlock.revoke(bound.actor, bound.id, reason))
 
 
 @router.get(f"{_REQUEST}/files/{{name:path}}")
@@ -217,15 +222,18 @@ def show_file(request: Request, bound: BoundDep, name: str) -> Response:
     findings = [
         found for found in bound.airlock.list_findings(bound.actor, bound.id) if found.file == name
     ]
+    bench = bound.airlock.bench(bound.actor, bound.id)
     return render(
         request,
         "airlock/file.html",
         bound=bound,
+        bench=bench,
+        place=views.place_of(bench, name),
         file=file,
         preview=preview,
         findings=findings,
         flagged=views.places(findings),
-        page=_path(bound.request),
+        page=path_of(bound.request),
         workspace_name=bound.airlock.workspace_name(bound.actor, bound.request.workspace_id),
     )
 
@@ -240,33 +248,6 @@ def download(bound: BoundDep, form: FormDep) -> Response:
     as_archive = typed(form, "form") != "single"
     return download_answer(
         bound.airlock.open_release(bound.actor, ticket.token, as_archive=as_archive)
-    )
-
-
-# Shared ---------------------------------------------------------------------------------------
-
-
-def _changed(request: Request, bound: Bound, act: Callable[[], object]) -> Response:
-    """Do something and show the request; or show it with the reason why nothing was done."""
-    try:
-        act()
-    except NotFound:
-        raise
-    except CarrelError as error:
-        return _page(request, bound, error)
-    return see_other(_path(bound.request))
-
-
-def _page(request: Request, bound: Bound, error: CarrelError | None = None) -> Response:
-    fresh = bound.airlock.get(bound.actor, bound.id)
-    return render(
-        request,
-        "airlock/request.html",
-        status=error.status if error else 200,
-        view=views.request_view(bound.airlock, bound.actor, fresh),
-        page=_path(fresh),
-        workspace_name=bound.airlock.workspace_name(bound.actor, fresh.workspace_id),
-        errors=_errors(error),
     )
 
 
@@ -285,11 +266,3 @@ def _add_files(bound: Bound, form: FormData, *, required: bool = False) -> None:
         with upload.file as content:
             name = str(upload.filename)
             bound.airlock.add_file(bound.actor, bound.id, name, chunks(content))
-
-
-def _path(request: AirlockRequest) -> str:
-    return f"/workspaces/{request.workspace_id}/airlock/{request.id}"
-
-
-def _errors(error: CarrelError | None) -> Mapping[str, str]:
-    return {error.field or "": str(error)} if error else {}
