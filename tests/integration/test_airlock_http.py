@@ -15,6 +15,7 @@ from carrel.airlock import pages, routes
 from carrel.airlock.rules import Status
 from carrel.airlock.service import Airlock
 from carrel.api.assembly import create_app
+from carrel.core.actors import Actor, TreRole, WorkspaceRole
 from carrel.core.ids import new_id
 from carrel.core.settings import Settings
 from carrel.core.web import Services
@@ -447,7 +448,7 @@ def buttons(page: str) -> set[str]:
 @pytest.mark.parametrize(
     ("who", "state", "offered"),
     [
-        ("author", "draft", {"submit", "cancel", "remove", "files", "amend"}),
+        ("author", "draft", {"submit", "cancel", "remove", "files", "amend", "groups", "comments"}),
         ("author", "in_review", {"cancel"}),
         ("author", "approved", {"download"}),
         ("owner", "approved", {"download"}),
@@ -455,7 +456,7 @@ def buttons(page: str) -> set[str]:
         ("colleague", "in_review", set()),
         ("colleague", "approved", set()),
         ("reviewer", "draft", set()),
-        ("reviewer", "in_review", {"decide"}),
+        ("reviewer", "in_review", {"decide", "comments"}),
         ("reviewer", "approved", {"revoke"}),
     ],
 )
@@ -464,6 +465,43 @@ def test_a_page_offers_exactly_what_may_be_done(bench, http, who, state, offered
     page = http(who).get(rooms(bench, request))
     assert page.status_code == 200
     assert buttons(page.text) - {"sign-out"} == offered
+
+
+def test_a_page_lets_two_review(bench, http):
+    bench.admin = Actor(id=new_id(), name="Ada", tre_roles=frozenset({TreRole.ADMIN}))
+    bench.second = person(bench.workspace, WorkspaceRole.AIRLOCK_MANAGER)
+    bench.people[bench.second.id] = bench.second
+    rules = f"/workspaces/{bench.workspace}/airlock/policy"
+    chosen = {
+        "version": "0", "reviewers": "2", "blinded": "yes", "service_hours": "48",
+        "threshold": "10", "rounding_base": "5", "export_mebibytes": "16", "export_rows": "5000",
+        "export_types": ".csv .txt",
+    }  # fmt: skip
+    assert http("reviewer").post(rules, data=chosen).status_code == 403
+    refused = http("admin").post(rules, data={**chosen, "threshold": "many"})
+    assert refused.status_code == 422
+    assert "Enter a whole number." in refused.text
+    assert http("admin").post(rules, data=chosen).status_code == 303
+    assert http("admin").post(rules, data=chosen).status_code == 409
+    assert "2, blinded" in http("author").get(rules).text
+    request = bench.in_review("export", one__csv=SAFE_TABLE, two__csv=SAFE_TABLE)
+    page = rooms(bench, request)
+    for name in ("reviewer", "second"):
+        one = {"file": "one.csv", "vote": "approved", "onward": "two.csv"}
+        onward = http(name).post(f"{page}/votes", data=one)
+        assert onward.headers["location"] == f"{page}/files/two.csv"
+        early = http(name).post(f"{page}/submit-review", data={"seen": request.manifest_sha256})
+        assert early.status_code == 422
+        two = {"file": "two.csv", "vote": "approved", "onward": ""}
+        assert http(name).post(f"{page}/votes", data=two).headers["location"] == page
+        assert "decide" in buttons(http(name).get(page).text)  # an early return
+        sent = {"review_explanation": "Fine", "seen": request.manifest_sha256}
+        assert http(name).post(f"{page}/submit-review", data=sent).status_code == 303
+    assert "Reviewers agree" in http("second").get(page).text
+    decision = {"decision": "approve", "explanation": "", "seen": request.manifest_sha256}
+    assert http("second").post(f"{page}/decide", data=decision).status_code == 303
+    bench.run_work()
+    assert "Approved" in http("author").get(page).text
 
 
 def test_a_page_downloads_a_release(bench, http):
