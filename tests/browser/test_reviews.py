@@ -21,8 +21,8 @@ def tab_to(page: Page, name: str) -> None:
     for _ in range(200):
         page.keyboard.press("Tab")
         found = page.evaluate(
-            """() => { const e = document.activeElement;
-            return ((e.labels && e.labels[0] || e).innerText || "").trim().replace(/\\s+/g, " "); }"""
+            """() => { const at = document.activeElement, shown = at.labels && at.labels[0] || at;
+            return (shown.innerText || "").trim().replace(/\\s+/g, " "); }"""
         )
         if found == name:
             return
@@ -96,7 +96,7 @@ def test_two_reviewers_return_and_then_approve_a_request_of_twelve_files(
     owen.get_by_role("button", name="Request changes").press("Enter")
     owen.get_by_label("Comment", exact=True).fill("Which year is this?")
     owen.get_by_role("button", name="Comment").press("Enter")
-    expect(owen.get_by_text("Which year is this?")).to_be_visible()
+    expect(owen.locator("dd p", has_text="Which year is this?")).to_be_visible()
     assert violations(owen) == []
     owen.get_by_label("What do you say of the whole?").fill("The last table has no year.")
     owen.get_by_role("button", name="Submit your review").press("Enter")
