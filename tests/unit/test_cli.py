@@ -323,6 +323,57 @@ def test_a_review_names_the_seal_that_was_seen(tre: Tre, capsys: pytest.CaptureF
     assert json.loads(tre.asked[-1][2])["manifestSha256"] == SEAL
 
 
+def sent(tre: Tre) -> Any:
+    return json.loads(tre.asked[-1][2])
+
+
+def test_reviewers_decide_together_by_commands(tre: Tre, capsys: pytest.CaptureFixture[str]):
+    bench = {
+        "turn": "independent", "reviewers": 2, "submitted": [], "comments": [],
+        "files": [{"name": "a.csv", "change": "new", "vote": "approved", "others": {},
+                   "outcome": None}],
+    }  # fmt: skip
+    tre.answer(f"GET {REQUEST}", (200, an_airlock_request()))
+    tre.answer(f"GET {REQUEST}/bench", (200, bench))
+    tre.answer(f"PUT {REQUEST}/votes", (200, bench))
+    tre.answer(f"POST {REQUEST}/comments", (201, {"comment": {"id": "c1"}}))
+    tre.answer(f"POST {REQUEST}/comments/c1/publish", (200, {"comment": {"id": "c1"}}))
+    tre.answer(f"PUT {REQUEST}/groups/Main%20tables", (200, {"groups": []}))
+    done = an_airlock_request(detailedStatus="reviewed")
+    tre.answer(f"POST {REQUEST}/submitted-review", (200, done))
+    tre.answer(f"POST {REQUEST}/decide", (200, done))
+    here = ["Heart [failure]", "r1"]
+    assert main.run(["airlock", "bench", *here]) == 0
+    assert main.run(["airlock", "vote", *here, "a.csv", "change"]) == 0
+    assert sent(tre) == {"file": "a.csv", "vote": "changes_requested"}
+    assert main.run(["airlock", "vote", *here, "a.csv", "perhaps"]) == 2
+    assert main.run(["airlock", "comment", *here, "Row 3", "--public"]) == 0
+    assert sent(tre) == {"text": "Row 3", "group": "", "public": True}
+    assert main.run(["airlock", "comment", *here, "c1", "--publish"]) == 0
+    assert main.run(["airlock", "group", *here, "Main tables", "a.csv", "--context", "Ages"]) == 0
+    assert sent(tre) == {"files": ["a.csv"], "context": "Ages", "controls": ""}
+    assert main.run(["airlock", "submit-review", *here, "--manifest", SEAL[:12], "-m", "ok"]) == 0
+    assert sent(tre) == {"explanation": "ok", "manifestSha256": SEAL}
+    assert main.run(["airlock", "decide", *here, "approve", "--manifest", SEAL]) == 0
+    assert sent(tre)["decision"] == "approve"
+    assert main.run(["airlock", "decide", *here, "maybe", "--manifest", SEAL]) == 2
+    assert "a.csv" in capsys.readouterr().out
+
+
+def test_an_administrator_changes_a_policy_by_command(tre: Tre):
+    policy = {"reviewers": 1, "blinded": False, "exportTypes": [".csv"]}
+    found = {"policy": policy, "version": 3, "sha256": SEAL, "decidedBy": "", "decidedWhen": None}
+    path = REQUEST.split("/requests/", maxsplit=1)[0] + "/airlock-policy"
+    tre.answer(f"GET {path}", (200, found))
+    tre.answer(f"PUT {path}", (200, found))
+    assert main.run(["airlock", "policy", "Heart [failure]"]) == 0
+    changed = ["-s", "reviewers=2", "-s", "blinded=true", "-s", "exportTypes=.csv,.txt"]
+    assert main.run(["airlock", "policy", "Heart [failure]", *changed]) == 0
+    assert sent(tre) == {
+        "reviewers": 2, "blinded": True, "exportTypes": [".csv", ".txt"], "version": 3,
+    }  # fmt: skip
+
+
 def test_a_reviewer_sees_a_file(tre: Tre, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     tre.answer(f"GET {REQUEST}/files/a%20b.csv/content", (200, {"n": 12}))
     view = ["airlock", "view", "Heart [failure]", "r1", "a b.csv"]
