@@ -140,3 +140,19 @@ sys.exit(any(os.stat(p).st_mode & 5 != 5 for p in sys.argv[1:])
 END
     chmod -R go+rX src templates environments .venv
 }
+
+# ACRO says what our disclosure checks should say. It needs an older pandas, so it lives apart.
+acro_environment() {
+  local version=1.0.2 folder=.cache/acro
+  [ -f "$folder/.acro-$version" ] && return
+  say "Installing ACRO $version, which our disclosure checks are held against"
+  rm -rf "$folder"
+  if command -v uv >/dev/null; then
+    UV_PYTHON_DOWNLOADS=never uv venv --quiet --python "$HOST_PYTHON" "$folder" &&
+      uv pip install --quiet --python "$folder/bin/python" "acro==$version"
+  else
+    "$HOST_PYTHON" -m venv "$folder" &&
+      "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "acro==$version"
+  fi || fail "pip could not install ACRO $version"
+  touch "$folder/.acro-$version"
+}
