@@ -7,6 +7,7 @@ import zlib
 import pytest
 
 from carrel.airlock.rules import Direction, Severity, formats, verdict_of
+from carrel.airlock.rules.contents import images, texts
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
@@ -86,7 +87,7 @@ def test_a_type_that_nobody_can_examine_does_not_leave(name):
     ],
 )
 def test_an_image_is_walked_to_its_end(name, content, expected):
-    assert verdict(formats.check_image(name, content)) == expected
+    assert verdict(images.check_image(name, content)) == expected
 
 
 def drawn(
@@ -110,13 +111,13 @@ def drawn(
     ],
 )
 def test_a_picture_holds_exactly_its_pixels(content, expected):
-    assert verdict(formats.check_image("figure.png", content)) == expected
+    assert verdict(images.check_image("figure.png", content)) == expected
 
 
 def test_a_photograph_with_a_file_inside_is_blocked():
     scan = b"\xff\xda\x00\x02" + b"P0001,65,1,2\n" * 9000 + b"\xff\xd9"
     content = jpeg().partition(b"\xff\xda")[0] + scan
-    assert verdict(formats.check_image("a.jpg", content)) == (Severity.BLOCK, ["hidden_bytes"])
+    assert verdict(images.check_image("a.jpg", content)) == (Severity.BLOCK, ["hidden_bytes"])
 
 
 def notebook(**cell: object) -> bytes:
@@ -135,7 +136,7 @@ def notebook(**cell: object) -> bytes:
     ],
 )
 def test_a_notebook_with_outputs_is_flagged(content, expected):
-    assert verdict(formats.check_notebook(content)) == expected
+    assert verdict(texts.check_notebook(content)) == expected
 
 
 @pytest.mark.parametrize(
@@ -147,4 +148,4 @@ def test_a_notebook_with_outputs_is_flagged(content, expected):
     ],
 )
 def test_text_is_read_by_people_and_must_be_text(content, expected):
-    assert verdict(formats.check_text(content))[0] is expected
+    assert verdict(texts.check_text(content))[0] is expected

@@ -47,6 +47,8 @@ class ContextBody(Body):
 
     columns: dict[str, str] = {}
     text: str = ""
+    model: dict[str, float] | None = None
+    """The risk report of a model: records, parameters, membership_advantage."""
 
 
 class ReviewBody(BaseModel):

@@ -74,7 +74,9 @@ async def upload_file(name: str, request: Request, bound: BoundDep) -> dict[str,
 @router.patch(_FILE)
 def describe_file(name: str, body: ContextBody, bound: BoundDep) -> dict[str, Any]:
     """Declare what a file shows: for each header the statistic, and words for the reviewer."""
-    file = bound.airlock.describe_file(bound.actor, bound.id, name, body.model_dump())
+    file = bound.airlock.describe_file(
+        bound.actor, bound.id, name, body.model_dump(exclude_none=True)
+    )
     return {"file": file_out(file)}
 
 

@@ -17,6 +17,7 @@ from carrel.airlock.rules import (
     Who,
     check_who,
 )
+from carrel.airlock.rules.contents.pickles import REPORT
 from carrel.airlock.rules.disclosure import Statistic
 from carrel.airlock.rules.formats import TABLES, suffix
 from carrel.airlock.rules.names import clean_name, name_problem
@@ -304,7 +305,7 @@ def _context(context: Mapping[str, Any]) -> Mapping[str, Any]:
     columns, text = context.get("columns", {}), context.get("text", "")
     words = [word.value for word in Statistic]
     fits = (
-        set(context) <= {"columns", "text"}
+        set(context) <= {"columns", "text", "model"}
         and isinstance(text, str)
         and isinstance(columns, Mapping)
         and all(isinstance(key, str) and word in words for key, word in columns.items())
@@ -316,7 +317,25 @@ def _context(context: Mapping[str, Any]) -> Mapping[str, Any]:
             f"{', '.join(words)}.",
             field="context",
         )
-    return {"columns": dict(columns), "text": limited_text(text, "context")}
+    described = {"columns": dict(columns), "text": limited_text(text, "context")}
+    return {**described, **({"model": _report(context["model"])} if "model" in context else {})}
+
+
+def _report(report: Any) -> Mapping[str, Any]:
+    """Return the risk report of a model, checked."""
+    fits = (
+        isinstance(report, Mapping)
+        and set(report) == set(REPORT)
+        and all(isinstance(report[key], int | float) and report[key] >= 0 for key in REPORT)
+        and report["membership_advantage"] <= 1
+    )
+    if not fits:
+        raise InvalidRequest(
+            f"The risk report of a model has the numbers {', '.join(REPORT)}; the last is between "
+            "0 and 1.",
+            field="model",
+        )
+    return dict(report)
 
 
 def _existing(request: AirlockRequest, name: str) -> RequestFile:
