@@ -53,10 +53,11 @@ def picture(pick: random.Random, kind: str = "PNG", **options: object) -> bytes:
 
 
 def notebook(pick: random.Random, *, output: bool = False) -> bytes:
+    printed = {"output_type": "stream", "name": "stdout", "text": "Ann, 3"}
     cell = {
         "cell_type": "code", "source": f"x = {pick.randint(1, 99)}", "metadata": {},
         "execution_count": 1,
-        "outputs": [{"output_type": "stream", "name": "stdout", "text": "Ann, 3"}] if output else [],
+        "outputs": [printed] if output else [],
     }  # fmt: skip
     return json.dumps(
         {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}
@@ -306,7 +307,7 @@ PLANTED = [
     _planted("animated PNG", ".png",
              lambda p: picture(p, save_all=True, append_images=[Image.new("RGB", (9, 9))])),
     _planted("half a PNG", ".png", lambda p: picture(p)[:-20]),
-    _planted("half a JPEG", ".jpg", lambda p: picture(p, "JPEG")[:-60] + b"\xff\xd9"),
+    _planted("half a JPEG", ".jpg", lambda p: picture(p, "JPEG")[:-60]),
     _planted("notebook output", ".ipynb", lambda p: notebook(p, output=True)),
     _planted("script in a page", ".html", lambda p: page(p, "<script>var people=[1]</script>")),
     _planted("hidden element", ".html", lambda p: page(p, "<p style='display: none'>Ann</p>")),
@@ -314,7 +315,7 @@ PLANTED = [
     _planted("embedded image", ".html", lambda p: page(p, "<img src='data:image/png;base64,AA'>")),
     _planted("comment in a page", ".html", lambda p: page(p, "<!-- Ann Smith 1950 -->")),
     _planted("records in JSON", ".json",
-             lambda p: json.dumps([{"id": at, "age": p.randint(1, 99)} for at in range(40)]).encode()),
+             lambda p: json.dumps([{"id": at, "age": p.random()} for at in range(40)]).encode()),
     _planted("small counts", ".csv", lambda p: table(p) + b"site x,3\n"),
     _planted("control characters", ".txt", lambda p: words(p) + b"\x00\x01\x02"),
     _planted("wrong encoding", ".txt", lambda p: "Zürich\n".encode("utf-16")),

@@ -29,6 +29,8 @@ MEANT = {
     "signal_process": "a process of the host",
     "through_process_one": "a process of the host",
     "read_process_memory": "a process of the host",
+    "handle_comment": "the name in html.parser",
+    "handle_decl": "the name in html.parser",
 }
 """Names of functions that may have such a word, and why."""
 

@@ -38,6 +38,7 @@ COMMANDS = {
     "completion": _Place("cli.completion", "completion"),
     "demo": _Place("cli.demo", "demo"),
     "prove": _Place("cli.prove", "prove"),
+    "rebuild": _Place("cli.rebuild", "rebuild_files"),
     "openapi": _Place("cli.roles", "openapi"),
     "serve": _Place("cli.roles", "serve"),
     "work": _Place("cli.roles", "work"),

@@ -5,17 +5,19 @@ it has used the budget up, not when its directory admits what it is.
 """
 
 import bz2
+import gzip
 import lzma
 import stat
 import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import IO, BinaryIO, Protocol
+from typing import IO, BinaryIO
 
 from carrel.airlock.rules.contents.pickles import is_pickle
 from carrel.airlock.rules.formats import real_type
@@ -60,32 +62,6 @@ class _Budget:
             raise _Stop(_cannot("bomb", f"It holds more than {ENTRIES_LIMIT} files."))
 
 
-class _Inflater(Protocol):
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
-
-
-class _Gzip:
-    """gzip's decompressor with the manners of the others."""
-
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(wbits=31)
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def unused_data(self) -> bytes:
-        return self._inner.unused_data
-
-    def decompress(self, data: bytes, max_length: int = 0) -> bytes:
-        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
-
-
 def is_archive(head: bytes) -> bool:
     """Whether a file that begins like this can be unpacked."""
     return _opener(head) is not None
@@ -121,18 +97,19 @@ def _opener(head: bytes) -> Callable[[IO[bytes], _Budget, int], Iterator[Finding
         return _zip
     if head[257:262] == b"ustar":
         return _tar
-    for magic, inflater in _INFLATERS.items():
+    for magic, inflated in _INFLATED.items():
         if head.startswith(magic):
-            return lambda content, budget, depth: _single(content, inflater(), budget, depth)
+            return partial(_single, inflated)
     if head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!", b"\x28\xb5\x2f\xfd")):
         return _unknown
     return None
 
 
-_INFLATERS: dict[bytes, Callable[[], _Inflater]] = {
-    b"\x1f\x8b": _Gzip,
-    b"BZh": bz2.BZ2Decompressor,
-    b"\xfd7zXZ\x00": lzma.LZMADecompressor,
+_Inflated = gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile
+_INFLATED: Mapping[bytes, Callable[[IO[bytes]], _Inflated]] = {
+    b"\x1f\x8b": lambda content: gzip.GzipFile(fileobj=content),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\x00": lzma.LZMAFile,
 }
 
 
@@ -173,28 +150,15 @@ def _tar(content: IO[bytes], budget: _Budget, depth: int) -> Iterator[Finding]:
 
 
 def _single(
-    content: IO[bytes], inflater: _Inflater, budget: _Budget, depth: int
+    inflated: Callable[[IO[bytes]], _Inflated], content: IO[bytes], budget: _Budget, depth: int
 ) -> Iterator[Finding]:
-    with tempfile.SpooledTemporaryFile(max_size=_PIECE) as unpacked:
-        while not inflater.eof:
-            piece = content.read(_PIECE)
-            out = inflater.decompress(piece, _PIECE)
-            while out:
-                budget.take(len(out))
-                if unpacked.tell() < _NESTED_BYTES:
-                    unpacked.write(out)
-                out = inflater.decompress(b"", _PIECE) if not inflater.eof else b""
-            if not piece and not inflater.eof:
-                raise EOFError
-        if inflater.unused_data or content.read(1):
-            yield _blocked("trailing_bytes", "There are bytes after its end.")
-        unpacked.seek(0)
-        yield from _inside(unpacked, depth, budget)
+    with inflated(content) as opened:
+        yield from _entry(opened, budget, depth)
 
 
-def _entry(opened: IO[bytes], budget: _Budget, depth: int) -> Iterator[Finding]:
+def _entry(opened: IO[bytes] | _Inflated, budget: _Budget, depth: int) -> Iterator[Finding]:
     """Read one file of an archive to its end, and look into it if it is an archive itself."""
-    with tempfile.SpooledTemporaryFile(max_size=_PIECE) as unpacked:
+    with tempfile.TemporaryFile() as unpacked:
         while piece := opened.read(_PIECE):
             budget.take(len(piece))
             if unpacked.tell() < _NESTED_BYTES:
