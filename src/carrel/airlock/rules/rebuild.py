@@ -48,7 +48,8 @@ def rebuild(name: str, content: bytes) -> Sequence[Rebuilt]:
     try:
         return way(name, content)
     except (
-        UnreadableTableError, UnidentifiedImageError, OSError, ValueError, KeyError, TypeError, BadZipFile,
+        UnreadableTableError, UnidentifiedImageError, OSError, ValueError, KeyError, TypeError,
+        BadZipFile,
     ) as error:  # fmt: skip
         raise InvalidRequest(
             f"{name} cannot be read, so it cannot be rebuilt. Save it again with the program that "
