@@ -123,6 +123,7 @@ COMMANDS = {
     "revoke_links": "airlock link",
     "make_link": "airlock link",
     "show_manifest": "airlock manifest",
+    "show_signing_key": "release key",
     "make_ticket": "airlock release",
     "return_request": "airlock return",
     "review_request": "airlock review",

@@ -98,6 +98,7 @@ ANSWERS: Mapping[str, Schema] = {
     "start_upload": _UPLOAD,
     "show_upload": _UPLOAD,
     "describe_file": _FILE,
+    "show_signing_key": thing({"algorithm": TEXT, "publicKey": TEXT, "sha256": TEXT}),
     "make_link": thing({"containerUrl": TEXT}),
     "make_review_resource": thing(
         {"airlockRequest": ref("AirlockRequest"), "operation": ref("Operation")}

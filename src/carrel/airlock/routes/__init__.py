@@ -1,17 +1,19 @@
 """How do programs reach the airlock over HTTP? AzureTRE's shapes, and what it lacks.
 
-`requests` raises, follows and decides · `files` moves files · `blobs` is Azure's Blob protocol for
+`requests` raises, follows and decides · `files` moves files · `releases` follows
+what left · `blobs` is Azure's Blob protocol for
 links, outside `/api`.
 """
 
 from fastapi import APIRouter
 
-from carrel.airlock.routes import blobs, files, requests, uploads
+from carrel.airlock.routes import blobs, files, releases, requests, uploads
 from carrel.airlock.routes.files import download_answer
 
 router = APIRouter()
 router.include_router(requests.router)
 router.include_router(files.router)
 router.include_router(uploads.router)
+router.include_router(releases.router)
 
 __all__ = ["blobs", "download_answer", "router"]

@@ -204,6 +204,8 @@ class Release:
     files: Sequence[RequestFile]
     record: str
     """Canonical JSON that travels with the files: seal, policy, reviews."""
+    papers: Mapping[str, bytes] = field(default_factory=dict)
+    """What lies beside the files in the archive, by name: record, crate, signature, key."""
 
 
 @dataclass(frozen=True, slots=True)
