@@ -5,9 +5,12 @@ import json
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
+from urllib.parse import quote
 
 import pytest
+from sqlalchemy import update
 
+from carrel.airlock import tables
 from carrel.airlock.rules.crate import CrateParts, Scan, crate_of
 from carrel.airlock.rules.names import CRATE_NAME, KEY_NAME, PAPERS, SIGNATURE_NAME, name_problem
 from carrel.airlock.service.publishing import SIGNING, public_pem
@@ -115,11 +118,11 @@ def test_scanners_that_found_nothing_are_named_too_with_version_and_counts(bench
     graph = graph_of(released[1])
     scanners = {each.name: each.version for each in bench.work._scanners}
     for name, version in scanners.items():
-        assert graph[f"#scan-{name}-software"]["softwareVersion"] == version
+        assert graph[f"#scan-{quote(name)}-software"]["softwareVersion"] == version
     found = bench.airlock.list_findings(bench.author, released[0].id)
     flags = [each for each in found if each.severity == "flag"]
     scanner = flags[0].scanner
-    assert graph[f"#scan-{scanner}-flag"]["value"] == len(flags)
+    assert graph[f"#scan-{quote(scanner)}-flag"]["value"] == len(flags)
 
 
 def test_only_reviews_of_the_seal_that_left_are_named(bench):
@@ -159,10 +162,6 @@ def test_no_file_of_a_request_takes_the_place_of_a_paper(name):
 
 def test_a_file_with_a_kept_name_of_long_ago_does_not_leave(bench):
     request = bench.in_review("export", table__csv=SAFE_TABLE)
-    from sqlalchemy import update
-
-    from carrel.airlock import tables
-
     with bench.database.write() as connection:
         connection.execute(update(tables.files).values(name=CRATE_NAME))
     bench.approve(request)

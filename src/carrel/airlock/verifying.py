@@ -147,9 +147,8 @@ def _check_gaps(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
             raise NotAsReleased(f"The archive holds something hidden beside {each.filename}.")
         expected = each.header_offset + _LOCAL.size + header[9] + header[10] + each.compress_size
     end = file.seek(0, os.SEEK_END)
-    listing = sum(
-        46 + len(each.orig_filename.encode()) + len(each.extra) for each in archive.infolist()
-    )
+    listed = archive.infolist()
+    listing = sum(46 + len(each.orig_filename.encode()) + len(each.extra) for each in listed)
     closing = end - archive.start_dir - listing
     before = archive.start_dir - expected
     if before not in _DESCRIPTORS or closing not in {22, 22 + 76} or archive.comment:
@@ -238,6 +237,8 @@ def _given(key: bytes) -> Ed25519PublicKey:
 
 def _public(pem: bytes) -> Ed25519PublicKey:
     try:
+        if not pem.lstrip().startswith(b"-----BEGIN "):  # the parser would look for it anywhere
+            raise NotAsReleased(f"{KEY_NAME} holds no key.")
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise NotAsReleased(f"{KEY_NAME} holds no key.") from error
