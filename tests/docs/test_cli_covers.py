@@ -123,6 +123,8 @@ COMMANDS = {
     "revoke_links": "airlock link",
     "make_link": "airlock link",
     "show_manifest": "airlock manifest",
+    "show_tickets": "airlock tickets",
+    "revoke_ticket": "airlock tickets",
     "show_signing_key": "release key",
     "make_ticket": "airlock release",
     "return_request": "airlock return",

@@ -119,12 +119,12 @@ class Releasing(Room):
         row = self._ticket_row(connection, actor, token)
         if row.used_at is not None:
             raise Conflict("This ticket was used already. Ask for a new one at the request.")
-        if row.revoked_at is not None:
-            raise Denied("This release was revoked; nothing can be downloaded any more.")
         if row.expires_at <= self._clock.now():
             raise Denied("This ticket is too old. Ask for a new one at the request.")
         request = self._visible(connection, actor, row.request_id)
         _check_releasable(actor, request)
+        if row.revoked_at is not None:
+            raise Denied("This ticket was revoked. Ask for a new one at the request.")
         return request
 
     def _ticket_row(self, connection: Connection, actor: Actor, token: str) -> Row[Any]:
