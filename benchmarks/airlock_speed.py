@@ -28,6 +28,7 @@ from carrel.core.database import Database, metadata
 from carrel.core.events import Events
 from carrel.core.ids import new_id
 from carrel.core.queue import Queue
+from carrel.core.secrets import KeyRing
 from carrel.core.settings import load
 from carrel.runtime.memory import MemoryRuntime
 
@@ -72,6 +73,7 @@ class _Door:
             boxes=MemoryRuntime(),
             policies=policies,
             desks=workspaces,
+            keys=KeyRing(folder),
         )
         self.airlock = Airlock(ground)
         self._work = AirlockWork(ground, standard_scanners())

@@ -25,6 +25,7 @@ from carrel.core.database import Database
 from carrel.core.events import Events
 from carrel.core.ids import new_id
 from carrel.core.queue import Queue, WorkItem
+from carrel.core.secrets import KEY_BYTES, KeyRing
 from carrel.core.settings import Settings
 from carrel.runtime.memory import MemoryRuntime
 from carrel.runtime.ports import Member, Runtime, WorkspacePlan
@@ -32,6 +33,13 @@ from carrel.workspaces.rules import Operation, Person, Progress
 
 SAFE_TABLE = b"group,n\nold,120\nyoung,85\n"
 SMALL_TABLE = b"group,n\nold,120\nyoung,3\n"
+
+
+class MemoryKeys(KeyRing):
+    """The keys of a TRE that has no folder."""
+
+    def __init__(self, master: bytes = b"k" * KEY_BYTES) -> None:
+        self._master = master
 
 
 class Killed(BaseException):
@@ -151,6 +159,7 @@ class Bench:
             boxes=self.runtime,
             policies=self.policies,
             desks=self.desks,
+            keys=MemoryKeys(),
             find_actor=lambda _connection, account_id: self.people.get(account_id),
         )
         self.airlock = Airlock(self.ground)

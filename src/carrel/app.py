@@ -170,6 +170,7 @@ def build(
         boxes=runtime,
         policies=workspaces,
         desks=WorkspaceDesks(workspaces),
+        keys=keys,
     )
     airlock = Airlock(ground)
     entrance = Entrance(
@@ -310,9 +311,8 @@ def run_work(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    worker = make_worker(carrel)
     with _alive(carrel, Role.WORK):
-        worker.run(stop)
+        make_worker(carrel).run(stop)
 
 
 def run_gateway(settings: Settings) -> None:

@@ -19,8 +19,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
+from carrel.airlock.tables import tickets
 from carrel.app import Carrel, build, make_web, make_worker
 from carrel.core.actors import TreRole, WorkspaceRole, system
 from carrel.core.clock import ManualClock
@@ -202,12 +203,23 @@ def fill(world: World, owner: str, researcher: str) -> str:
         )
         comment = made.json()["comment"]["id"]
         world.note(f"{REQUEST}/comments/{{comment_id}}", space, request, comment)
+        world.note(f"{REQUEST}/tickets/{{ticket_id}}", space, request, ticket(world, request))
         put = f"{requests}/{request}/files/results.csv"
         (answer,) = world.ask((researcher, "PUT", put, {"content": b"a,b\n1,2\n"}))
         assert answer.status_code == 201, answer.text
     (answer,) = world.ask((researcher, "POST", f"{requests}/{request}/submit", {}))
     assert answer.status_code == 200, answer.text
     return space
+
+
+def ticket(world: World, request: str) -> str:
+    """Make a ticket as it stands in the database: an import has none."""
+    made, now = new_id(), world.carrel.clock.now()
+    row = {"id": made, "request_id": request, "token_sha256": new_id(), "expires_at": now}
+    with world.carrel.database.write() as connection:
+        account = world.accounts["researcher"]
+        connection.execute(insert(tickets), {**row, "account_id": account, "made_at": now})
+    return made
 
 
 @pytest.fixture

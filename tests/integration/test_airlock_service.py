@@ -74,7 +74,14 @@ def test_an_export_is_flagged_returned_mended_approved_and_released(bench):
     with zipfile.ZipFile(
         io.BytesIO(bench.downloaded(bench.author, ticket.token, as_archive=True))
     ) as archive:
-        assert archive.namelist() == ["carrel-manifest.json", "table.csv", "note.txt"]
+        assert archive.namelist() == [
+            "carrel-manifest.json",
+            "ro-crate-metadata.json",
+            "ro-crate-metadata.json.sig",
+            "carrel-signing-key.pem",
+            "table.csv",
+            "note.txt",
+        ]
         assert archive.read("table.csv") == SAFE_TABLE
         record = orjson.loads(archive.read("carrel-manifest.json"))
     assert record["manifest_sha256"] == again.manifest_sha256

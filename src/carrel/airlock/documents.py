@@ -7,6 +7,7 @@ from carrel.core.documents import (
     COUNT,
     OPEN,
     OPTIONAL_TEXT,
+    OPTIONAL_TIME,
     TEXT,
     TIME,
     UUID,
@@ -156,6 +157,23 @@ ANSWERS: Mapping[str, Schema] = {
     "start_upload": _UPLOAD,
     "show_upload": _UPLOAD,
     "describe_file": _FILE,
+    "show_tickets": thing(
+        {
+            "tickets": many(
+                thing(
+                    {
+                        "id": UUID,
+                        "holder": _PERSON,
+                        "state": choice("open", "used", "expired", "revoked"),
+                        "madeWhen": TIME,
+                        "expiresWhen": TIME,
+                        "endedWhen": OPTIONAL_TIME,
+                    }
+                )
+            )
+        }
+    ),
+    "show_signing_key": thing({"algorithm": TEXT, "publicKey": TEXT, "sha256": TEXT}),
     "make_link": thing({"containerUrl": TEXT}),
     "make_review_resource": thing(
         {"airlockRequest": ref("AirlockRequest"), "operation": ref("Operation")}

@@ -22,6 +22,7 @@ from carrel.core.clock import Clock
 from carrel.core.database import Database
 from carrel.core.events import Events
 from carrel.core.queue import Queue
+from carrel.core.secrets import KeyRing
 from carrel.core.settings import Settings
 from carrel.people.actors import actor_of
 from carrel.runtime.ports import Boxes, Member
@@ -177,6 +178,7 @@ class Ground:
     boxes: Boxes
     policies: Policies
     desks: Desks
+    keys: KeyRing
     find_actor: FindActor = actor_of
     """Who stands behind an account id, with the roles of now."""
 

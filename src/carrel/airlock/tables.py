@@ -222,6 +222,30 @@ releases = Table(
 )  # fmt: skip
 """What an approved export may let leave: one row per request, never changed."""
 
+crates = Table(
+    "airlock_crates",
+    metadata,
+    Column("request_id", String(36), ForeignKey("airlock_requests.id", ondelete="CASCADE"),
+           primary_key=True),
+    Column("crate", String, nullable=False),
+    Column("signature", String(128), nullable=False),  # hex
+    Column("public_key", String, nullable=False),  # PEM
+)  # fmt: skip
+"""The RO-Crate of a release and its signature, made once at its approval and never changed."""
+
+scans = Table(
+    "airlock_scans",
+    metadata,
+    Column("request_id", String(36), ForeignKey("airlock_requests.id", ondelete="CASCADE"),
+           primary_key=True),
+    Column("seal", Integer, primary_key=True, autoincrement=False),
+    Column("scanner", String(64), primary_key=True),
+    Column("version", String, nullable=False),
+    Column("counts", Json, nullable=False),  # of findings, by severity
+    Column("at", Moment, nullable=False),
+)  # fmt: skip
+"""Which scanners examined a seal, those that found nothing too."""
+
 released_tables = Table(
     "airlock_released_tables",
     metadata,

@@ -38,11 +38,10 @@ from carrel.airlock.service.base import (
     SCAN,
     WITHDRAW,
     WORK_OF,
-    Room,
     check_seal,
 )
+from carrel.airlock.service.publishing import Publishing
 from carrel.airlock.service.records import load_policy, load_request
-from carrel.airlock.service.releasing import release_record
 from carrel.airlock.service.remembering import read_released, released_before, remember
 from carrel.core.actors import system
 from carrel.core.errors import CarrelError, NotFound, Unavailable
@@ -61,7 +60,7 @@ _FILED = {
 }
 
 
-class AirlockWork(Room):
+class AirlockWork(Publishing):
     """The work of the queue kinds `airlock.*`."""
 
     def __init__(self, ground: Ground, scanners: Sequence[Scanner]) -> None:
@@ -185,6 +184,7 @@ class AirlockWork(Room):
         ]
         if rows:
             connection.execute(table.insert(), rows)
+        self._note_scans(connection, request, self._scanners, findings)
 
     # Delivering and filing away ------------------------------------------------------------
 
@@ -206,7 +206,7 @@ class AirlockWork(Room):
             remember(connection, request, leaving, self._clock.now())
             self._move(connection, self._actor, request, Status.APPROVED, request.status_message)
             if request.type is Direction.EXPORT:
-                self._write_release(connection, request)
+                self._publish(connection, request.id)
             queue.complete(connection, item)
 
     def _deliver_import(self, request: AirlockRequest) -> None:
@@ -227,10 +227,6 @@ class AirlockWork(Room):
             except CarrelError:
                 self._boxes.remove_inbox(request.workspace_id, folder)
                 raise
-
-    def _write_release(self, connection: Connection, request: AirlockRequest) -> None:
-        record = release_record(connection, request.id, self._ground.settings.tre_name)
-        connection.execute(tables.releases.insert(), {"request_id": request.id, "record": record})
 
     def _file_away(self, item: WorkItem, queue: Queue) -> None:
         request = self._waiting(item, queue, *_FILED)

@@ -58,6 +58,7 @@ GROUPS = {
     "queue": _Place("cli.queue", "app", "Work that failed again and again (administrators)."),
     "template": _Place("cli.templates", "app", "Templates that resources are made from."),
     "airlock": _Place("cli.airlock", "app", "Files in and out, checked by a person."),
+    "release": _Place("cli.releases", "app", "What left: is it what was released?"),
     "keys": _Place("cli.keys", "app", "Keys that sign access tokens, on this machine."),
     "evidence": _Place("cli.evidence", "app", "Proofs of isolation that the TRE keeps."),
     "audit": _Place("cli.audit", "app", "The record of who did what, and its proof."),

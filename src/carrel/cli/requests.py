@@ -8,7 +8,7 @@ import typer
 
 from carrel.cli import client, refer
 from carrel.cli.follow import NoWait, settle
-from carrel.cli.output import JsonFlag, remark, show, table
+from carrel.cli.output import JsonFlag, moment, remark, show, table
 from carrel.cli.workspaces import Reference
 
 RequestId = Annotated[str, typer.Argument(help="Id of the request.")]
@@ -60,8 +60,32 @@ def review_resource(
     settle(api, answer, no_wait=no_wait, as_json=json)
 
 
+def tickets(
+    workspace: Reference,
+    request: RequestId,
+    revoke: Annotated[str, typer.Option("--revoke", help="End this ticket instead (id).")] = "",
+    json: JsonFlag = False,
+) -> None:
+    """List the tickets to a release: who holds them, which were used."""
+    api = client.signed_in()
+    path = f"{path_of(api, workspace, request)}/tickets"
+    if revoke:
+        api.send("DELETE", f"{path}/{quote(revoke, safe='')}")
+        remark("That ticket is over.")
+        return
+    found = api.get(path)
+    rows = [
+        (one["id"], one["holder"]["name"], one["state"], moment(one["madeWhen"]),
+         moment(one["expiresWhen"]))
+        for one in found["tickets"]
+    ]  # fmt: skip
+    columns = ("ID", "Holder", "State", "Made (UTC)", "Ends (UTC)")
+    show(found, as_json=json, human=table(columns, rows, empty="No ticket yet."))
+
+
 COMMANDS: Mapping[str, Callable[..., None]] = {
     "mine": mine,
     "link": link,
+    "tickets": tickets,
     "review-resource": review_resource,
 }

@@ -8,6 +8,7 @@ from binascii import Error as NotBase64
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from carrel.core.errors import OutsideFailure
@@ -40,6 +41,10 @@ class KeyRing:
     def is_signed(self, name: str, message: str, signature: str) -> bool:
         """Whether `signature` is what `sign` returns, compared in constant time."""
         return hmac.compare_digest(self.sign(name, message).encode(), signature.encode())
+
+    def signing_key(self, name: str) -> Ed25519PrivateKey:
+        """Return the ed25519 key that signs for one purpose towards the world; always the same."""
+        return Ed25519PrivateKey.from_private_bytes(self.derive(name))
 
     def tool_token(self, resource_id: str, salt: str) -> str:
         """Return the token by which only the gateway may use one resource's tool.

@@ -11,7 +11,11 @@ from carrel.core.errors import InvalidRequest
 from carrel.runtime.launcher.names import path_problem
 
 MANIFEST_NAME = "carrel-manifest.json"
-"""Name of the manifest inside a released archive; no file of a request may have it."""
+CRATE_NAME = "ro-crate-metadata.json"
+SIGNATURE_NAME = f"{CRATE_NAME}.sig"
+KEY_NAME = "carrel-signing-key.pem"
+PAPERS = frozenset({MANIFEST_NAME, CRATE_NAME, SIGNATURE_NAME, KEY_NAME})
+"""Names at the top of a released archive that are Carrel's own; no file of a request has one."""
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _FOREIGN = frozenset('<>:"|?*\\')
@@ -34,7 +38,7 @@ def name_problem(name: str) -> str:
     """Say why a composed, relative, `/`-separated name may not cross; empty if it may."""
     if problem := path_problem(name):
         return problem
-    if fold(name) == MANIFEST_NAME:
+    if fold(name.split("/", 1)[0]) in PAPERS:
         return "the name is kept for the release's own manifest"
     return next((problem for part in name.split("/") if (problem := _part_problem(part))), "")
 

@@ -197,6 +197,30 @@ class Ticket:
     expires_at: datetime
 
 
+class TicketState(StrEnum):
+    """What became of a ticket; only an open one lets anything out."""
+
+    OPEN = "open"
+    USED = "used"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTicket:
+    """A ticket that was made, without its secret."""
+
+    id: str
+    holder_id: str
+    holder_name: str
+    """Empty if the account is there no more."""
+    state: TicketState
+    made_at: datetime
+    expires_at: datetime
+    ended_at: datetime | None
+    """When it was used or revoked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """What may leave: the sealed manifest, by whom and under which policy it was approved."""
@@ -211,6 +235,8 @@ class Release:
     files: Sequence[RequestFile]
     record: str
     """Canonical JSON that travels with the files: seal, policy, reviews."""
+    papers: Mapping[str, bytes] = field(default_factory=dict)
+    """What lies beside the files in the archive, by name: record, crate, signature, key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from carrel.airlock.service.linking import Linking
 from carrel.airlock.service.records import load_request
 from carrel.airlock.service.releasing import OpenRelease, Releasing
 from carrel.airlock.service.reviewing import Reviewing
+from carrel.airlock.service.ticketing import Ticketing
 from carrel.airlock.service.uploading import Uploading
 from carrel.core.actors import Actor, system
 from carrel.core.errors import NotFound
@@ -21,13 +22,13 @@ from carrel.workspaces.events import WorkDiscarded, WorkspaceDeleted
 __all__ = ["Airlock", "OpenRelease"]
 
 
-class Airlock(Drafting, Adopting, Reviewing, Releasing, Linking, Uploading, ReviewDesks):
+class Airlock(Drafting, Adopting, Reviewing, Releasing, Ticketing, Linking, Uploading, ReviewDesks):
     """The use cases of the airlock; with `work.py` the only writer of its tables.
 
     `drafting.py` and `adopting.py` are the author's part, `reviewing.py` the reviewer's (with
     `commenting.py`, `rounds.py` and `bench.py` for several), `policies.py` the administrator's,
-    `releasing.py` lets an approved export out, `linking.py` serves programs by links, `desks.py`
-    review resources.
+    `releasing.py` lets an approved export out, `ticketing.py` ends tickets, `linking.py` serves
+    programs by links, `desks.py` makes review resources.
     """
 
     def __init__(self, ground: Ground) -> None:

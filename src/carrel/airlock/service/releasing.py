@@ -2,13 +2,12 @@
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, BinaryIO
 
-import orjson
 from sqlalchemy import Connection, Row, select, update
 
 from carrel.airlock import tables
@@ -21,10 +20,17 @@ from carrel.airlock.rules import (
     Ticket,
     Who,
 )
-from carrel.airlock.rules.names import MANIFEST_NAME, inbox_folder
-from carrel.airlock.rules.requests import canonical, part_of
+from carrel.airlock.rules.names import (
+    CRATE_NAME,
+    KEY_NAME,
+    MANIFEST_NAME,
+    SIGNATURE_NAME,
+    inbox_folder,
+)
+from carrel.airlock.rules.requests import part_of
 from carrel.airlock.service.base import Room, chunks
-from carrel.airlock.service.records import load_request, load_seal
+from carrel.airlock.service.publishing import public_pem
+from carrel.airlock.service.records import load_seal
 from carrel.core.actors import Actor, WorkspaceRole
 from carrel.core.errors import Conflict, Denied, NotFound
 from carrel.core.ids import fingerprint, new_id, new_secret
@@ -105,16 +111,20 @@ class Releasing(Room):
             make = _archive if as_archive else _single
             return make(release, opened, stack.pop_all())
 
+    def signing_key(self) -> str:
+        """Return the public key (PEM) that this TRE's releases are signed with; it is no secret."""
+        return public_pem(self._ground.keys)
+
     def _ticketed(self, connection: Connection, actor: Actor, token: str) -> AirlockRequest:
         row = self._ticket_row(connection, actor, token)
         if row.used_at is not None:
             raise Conflict("This ticket was used already. Ask for a new one at the request.")
-        if row.revoked_at is not None:
-            raise Denied("This release was revoked; nothing can be downloaded any more.")
         if row.expires_at <= self._clock.now():
             raise Denied("This ticket is too old. Ask for a new one at the request.")
         request = self._visible(connection, actor, row.request_id)
         _check_releasable(actor, request)
+        if row.revoked_at is not None:
+            raise Denied("This ticket was revoked. Ask for a new one at the request.")
         return request
 
     def _ticket_row(self, connection: Connection, actor: Actor, token: str) -> Row[Any]:
@@ -161,37 +171,22 @@ def _load_release(connection: Connection, request: AirlockRequest) -> Release:
         policy_sha256=seal.policy_sha256,
         files=request.files,
         record=row.record,
+        papers=_papers(connection, request.id, row.record),
     )
 
 
-def release_record(connection: Connection, request_id: str, tre_name: str) -> str:
-    """Return what travels with a release: the seal, its policy, and who approved it."""
-    request = load_request(connection, request_id)
-    seal = load_seal(connection, request_id, request.seal)
-    return canonical(
-        {
-            "version": 1,
-            "tre": tre_name,
-            "request": request.id,
-            "workspace": request.workspace_id,
-            "title": request.title,
-            "author": request.author_name,
-            "manifest": orjson.loads(seal.manifest),
-            "manifest_sha256": seal.sha256,
-            "policy": seal.policy,
-            "policy_sha256": seal.policy_sha256,
-            "reviews": [
-                {
-                    "reviewer": review.reviewer_name,
-                    "decision": review.decision,
-                    "manifest_sha256": review.manifest_sha256,
-                    "at": review.at.isoformat(),
-                }
-                for review in request.reviews
-                if review.seal == request.seal
-            ],
-        }
-    )
+def _papers(connection: Connection, request_id: str, record: str) -> Mapping[str, bytes]:
+    """Return what lies beside the files; a release of before there were crates has none."""
+    table = tables.crates
+    row = connection.execute(select(table).where(table.c.request_id == request_id)).one_or_none()
+    if row is None:
+        return {MANIFEST_NAME: record.encode()}
+    return {
+        MANIFEST_NAME: record.encode(),
+        CRATE_NAME: row.crate.encode(),
+        SIGNATURE_NAME: bytes.fromhex(row.signature),
+        KEY_NAME: row.public_key.encode(),
+    }
 
 
 _Opened = Sequence[tuple[RequestFile, BinaryIO]]
@@ -217,7 +212,7 @@ def _archive(release: Release, opened: _Opened, stack: ExitStack) -> OpenRelease
         media_type="application/zip",
         sha256="",
         size_bytes=None,
-        content=zip_chunks(release.record, opened),
+        content=zip_chunks(release.papers, opened),
         close=stack.close,
     )
 
@@ -241,11 +236,12 @@ class _Sink(io.RawIOBase):
         return b"".join(parts)
 
 
-def zip_chunks(record: str, opened: _Opened) -> Iterator[bytes]:
+def zip_chunks(papers: Mapping[str, bytes], opened: _Opened) -> Iterator[bytes]:
     """Yield an archive, stored and not compressed: always the same bytes for the same release."""
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(_entry(MANIFEST_NAME, len(record)), record)
+        for name, content_bytes in papers.items():
+            archive.writestr(_entry(name, len(content_bytes)), content_bytes)
         for file, content in opened:
             with archive.open(_entry(file.name, file.size_bytes), "w") as entry:
                 for chunk in chunks(content):

@@ -15,6 +15,7 @@ def upgrade() -> None:
     """Bring the tables forward; there is no way back but a backup."""
     _released_tables()
     _reviews()
+    _crates()
 
 
 def _released_tables() -> None:
@@ -129,3 +130,36 @@ def _of_requests(
         *named,
     )
     op.create_index(op.f(f"ix_{name}_request_id"), name, ["request_id"])
+
+
+def _crates() -> None:
+    op.create_table(
+        "airlock_crates",
+        sa.Column("request_id", sa.String(length=36), nullable=False),
+        sa.Column("crate", sa.String(), nullable=False),
+        sa.Column("signature", sa.String(length=128), nullable=False),
+        sa.Column("public_key", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["request_id"],
+            ["airlock_requests.id"],
+            name=op.f("fk_airlock_crates_request_id_airlock_requests"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("request_id", name=op.f("pk_airlock_crates")),
+    )
+    op.create_table(
+        "airlock_scans",
+        sa.Column("request_id", sa.String(length=36), nullable=False),
+        sa.Column("seal", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("scanner", sa.String(length=64), nullable=False),
+        sa.Column("version", sa.String(), nullable=False),
+        sa.Column("counts", sa.String(), nullable=False),
+        sa.Column("at", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["request_id"],
+            ["airlock_requests.id"],
+            name=op.f("fk_airlock_scans_request_id_airlock_requests"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("request_id", "seal", "scanner", name=op.f("pk_airlock_scans")),
+    )
