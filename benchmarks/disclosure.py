@@ -30,6 +30,7 @@ from carrel.core.database import Database, metadata
 from carrel.core.events import Events
 from carrel.core.ids import new_id
 from carrel.core.queue import Queue
+from carrel.core.secrets import KeyRing
 from carrel.core.settings import load
 from carrel.runtime.memory import MemoryRuntime
 from carrel.runtime.ports import Member, WorkspacePlan
@@ -116,6 +117,7 @@ def _session(folder: Path) -> tuple[float, float]:
         events=Events(),
         queue=queue,
         settings=load(folder, request_file_limit=10 * OUTPUTS),
+        keys=KeyRing(folder),
         store=FolderStore(folder / "store", clock),
         boxes=runtime,
         policies=policies,
