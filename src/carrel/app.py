@@ -23,7 +23,7 @@ from carrel.airlock import pages as airlock_pages
 from carrel.airlock import routes as airlock_routes
 from carrel.airlock.desks import WorkspaceDesks
 from carrel.airlock.ports import Ground
-from carrel.airlock.scanners import standard_scanners
+from carrel.airlock.scanners import guarded_scanners
 from carrel.airlock.service import Airlock
 from carrel.airlock.work import AirlockWork
 from carrel.api.assembly import create_app
@@ -212,7 +212,7 @@ def build(
         people=people,
         workspaces=workspaces,
         airlock=airlock,
-        airlock_work=AirlockWork(ground, standard_scanners()),
+        airlock_work=AirlockWork(ground, guarded_scanners()),
         entrance=entrance,
         roles=roles,
         services=services,

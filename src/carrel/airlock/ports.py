@@ -1,6 +1,7 @@
 """What does the airlock need from outside: a store, scanners, the policy of a workspace?"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
@@ -28,7 +29,7 @@ from carrel.people.actors import actor_of
 from carrel.runtime.ports import Boxes, Member
 from carrel.workspaces.rules import Operation
 
-__all__ = ["Boxes", "Desks", "Ground", "Policies", "Scanner", "Store", "Stored", "Subject"]
+__all__ = ["Boxes", "Desks", "Ground", "Guard", "Policies", "Scanner", "Store", "Stored", "Subject"]
 
 FindActor = Callable[[Connection, str], Actor | None]
 
@@ -98,6 +99,8 @@ class Subject:
     """What the author declares about the file: a claim, not evidence."""
     earlier: Callable[[TableMeta], Sequence[Released]] = lambda _meta: ()
     """The tables of the same dataset version that left before, or leave with this file."""
+    listed: Callable[[], BinaryIO | None] = lambda: None
+    """The project's own identifiers, one a line, if it keeps a list."""
 
 
 class Scanner(Protocol):
@@ -111,6 +114,17 @@ class Scanner(Protocol):
         """Return what was found; nothing means that it passes.
 
         What cannot be examined is a finding of severity `cannot_tell`, never silence.
+        """
+        ...
+
+
+class Guard(Protocol):
+    """Runs scanners so that a file can harm nothing but its own request."""
+
+    def opened(self) -> AbstractContextManager[Sequence[Scanner]]:
+        """Give the scanners for one request; what kills one is a finding `cannot_tell`.
+
+        Raises `Unavailable` if a later retry may succeed.
         """
         ...
 

@@ -5,7 +5,7 @@ status is written in one transaction with the next piece of work, so no request 
 somebody who takes it further.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -14,7 +14,8 @@ import structlog
 from sqlalchemy import Connection, delete, exists, select, update
 
 from carrel.airlock import tables
-from carrel.airlock.ports import Ground, Scanner, Subject
+from carrel.airlock.examining import InPlace, examine, outcome
+from carrel.airlock.ports import Ground, Guard, Scanner, Subject
 from carrel.airlock.rules import (
     DEADLINES,
     AirlockPolicy,
@@ -63,9 +64,9 @@ _FILED = {
 class AirlockWork(Publishing):
     """The work of the queue kinds `airlock.*`."""
 
-    def __init__(self, ground: Ground, scanners: Sequence[Scanner]) -> None:
+    def __init__(self, ground: Ground, scanners: Sequence[Scanner] | Guard) -> None:
         super().__init__(ground)
-        self._scanners = scanners
+        self._guard = InPlace(scanners) if isinstance(scanners, Sequence) else scanners
         self._actor = system("airlock")
 
     def takers(self) -> Mapping[str, Taker]:
@@ -106,21 +107,24 @@ class AirlockWork(Publishing):
             policy = load_policy(connection, request)
         request = self._restaged(request, Stage.SEALED)
         self._verify(request)
-        findings = [
-            found for file in request.files for found in self._examine(request, file, policy)
-        ]
+        with self._guard.opened() as scanners:
+            findings = [
+                found
+                for file in request.files
+                for found in examine(scanners, self._subject(request, file, policy))
+            ]
         with queue.fenced(item) as connection:
             self._write_stage(connection, request, Stage.SEALED)
             self._write_findings(connection, request, findings)
-            self._move(connection, self._actor, request, *_outcome(findings))
+            self._move(connection, self._actor, request, *outcome(findings))
             if verdict_of(findings) is Severity.BLOCK:
                 self._put_work(connection, FILE_AWAY, request)
             queue.complete(connection, item)
 
-    def _examine(
+    def _subject(
         self, request: AirlockRequest, file: RequestFile, policy: AirlockPolicy
-    ) -> Iterator[Finding]:
-        subject = Subject(
+    ) -> Subject:
+        return Subject(
             name=file.name,
             direction=request.type,
             size_bytes=file.size_bytes,
@@ -130,15 +134,6 @@ class AirlockWork(Publishing):
             context=file.context,
             earlier=partial(self._earlier, request, file, policy),
         )
-        for scanner in self._scanners:
-            for found in _examined(scanner, subject):
-                yield replace(
-                    found,
-                    file=file.name,
-                    sha256=file.sha256,
-                    scanner=scanner.name,
-                    scanner_version=scanner.version,
-                )
 
     def _earlier(
         self, request: AirlockRequest, file: RequestFile, policy: AirlockPolicy, meta: TableMeta
@@ -360,36 +355,7 @@ class AirlockWork(Publishing):
         )
 
 
-def _examined(scanner: Scanner, subject: Subject) -> Sequence[Finding]:
-    try:
-        return scanner.examine(subject)
-    except Exception:  # it reads what a stranger wrote; whatever breaks it, it could not tell
-        log.exception("airlock.scanner_broke_down", scanner=scanner.name, sha256=subject.sha256)
-        return [
-            Finding(
-                "broke_down",
-                Severity.CANNOT_TELL,
-                f"The scanner for {scanner.name} could not finish with this file. Submit again; "
-                "if it happens twice, tell an administrator.",
-            )
-        ]
-
-
 def _unexpected(item: WorkItem, error: Exception) -> CarrelError:
     sentence = "Something unexpected went wrong; tell an administrator."
     kind = Unavailable if item.attempts < UNEXPECTED_ATTEMPTS else CarrelError
     return kind(sentence, log_detail=repr(error))
-
-
-def _outcome(findings: Sequence[Finding]) -> tuple[Status, str]:
-    """Return where the scanners' findings take a request, and the sentence for its author."""
-    verdict = verdict_of(findings)
-    if verdict is Severity.PASS:
-        return Status.IN_REVIEW, ""
-    stopped = next((found for found in findings if found.severity is verdict), findings[0])
-    if verdict is Severity.BLOCK:
-        return Status.BLOCKING, f"{stopped.file}: {stopped.sentence}"
-    if verdict is Severity.CANNOT_TELL:
-        return Status.RETURNED, f"{stopped.file}: {stopped.sentence}"
-    flags = sum(found.severity is Severity.FLAG for found in findings)
-    return Status.IN_REVIEW, f"{flags} flagged, {len(findings) - flags} to check."
