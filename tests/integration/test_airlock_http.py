@@ -191,7 +191,10 @@ def test_an_address_of_another_workspace_finds_nothing(bench, http, app):
 UPLOADED = "/uploads/{upload_id}"
 UPLOAD = f"/uploads/{new_id()}"
 COMMENT = f"/comments/{new_id()}"
+TICKET = f"/tickets/{new_id()}"
 EVERY_ROUTE = [
+    ("GET", "/tickets", None),
+    ("DELETE", TICKET, None),
     ("GET", "/bench", None),
     ("PUT", "/groups/Tables", {"files": ["table.csv"]}),
     ("DELETE", "/groups/Tables", None),
@@ -228,7 +231,11 @@ EVERY_ROUTE = [
 
 
 def known(tail: str) -> str:
-    return tail.replace(UPLOAD, UPLOADED).replace(COMMENT, "/comments/{comment_id}")
+    return (
+        tail.replace(UPLOAD, UPLOADED)
+        .replace(COMMENT, "/comments/{comment_id}")
+        .replace(TICKET, "/tickets/{ticket_id}")
+    )
 
 
 def test_every_route_of_a_request_is_tried_above(app):

@@ -184,7 +184,7 @@ def test_after_some_stops_nothing_more_of_the_request_is_examined(database):
 
 
 def test_the_next_request_is_examined_as_if_nothing_had_been(database):
-    bench, request = examined(database, [Struck(standard_scanners()[0], "hang")])
+    _, request = examined(database, [Struck(standard_scanners()[0], "hang")])
     assert request.status is Status.RETURNED
     _, request = examined(database, standard_scanners())
     assert request.status is Status.IN_REVIEW

@@ -13,6 +13,7 @@ from sqlalchemy import update
 from carrel.airlock import tables
 from carrel.airlock.rules.crate import CrateParts, Scan, crate_of
 from carrel.airlock.rules.names import CRATE_NAME, KEY_NAME, PAPERS, SIGNATURE_NAME, name_problem
+from carrel.airlock.scanners import standard_scanners
 from carrel.airlock.service.publishing import SIGNING, public_pem
 from carrel.airlock.verifying import NotAsReleased, fingerprint_of, verify_release
 from carrel.cli import main
@@ -116,7 +117,7 @@ def test_every_action_is_listed_and_everything_that_is_named_is_there(released):
 
 def test_scanners_that_found_nothing_are_named_too_with_version_and_counts(bench, released):
     graph = graph_of(released[1])
-    scanners = {each.name: each.version for each in bench.work._scanners}
+    scanners = {each.name: each.version for each in standard_scanners()}
     for name, version in scanners.items():
         assert graph[f"#scan-{quote(name)}-software"]["softwareVersion"] == version
     found = bench.airlock.list_findings(bench.author, released[0].id)

@@ -116,6 +116,7 @@ class AirlockWork(Publishing):
         with queue.fenced(item) as connection:
             self._write_stage(connection, request, Stage.SEALED)
             self._write_findings(connection, request, findings)
+            self._note_scans(connection, request, scanners, findings)
             self._move(connection, self._actor, request, *outcome(findings))
             if verdict_of(findings) is Severity.BLOCK:
                 self._put_work(connection, FILE_AWAY, request)
@@ -179,7 +180,6 @@ class AirlockWork(Publishing):
         ]
         if rows:
             connection.execute(table.insert(), rows)
-        self._note_scans(connection, request, self._scanners, findings)
 
     # Delivering and filing away ------------------------------------------------------------
 
